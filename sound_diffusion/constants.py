@@ -1,0 +1,5 @@
+"""The numbers that the parts of the program agree on."""
+
+SAMPLE_RATE = 44_100  # samples a second of every sound inside the program
+N_ROWS = 77  # rows of an embedding: the tokens of a CLIP prompt, the moments of a sound
+SD1_WIDTH = 768  # columns of an embedding of Stable Diffusion 1.x and of the embedded model

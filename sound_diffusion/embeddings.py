@@ -1,0 +1,243 @@
+"""Embeddings: matrices of shape (77, D) that take the place of an encoded prompt."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sound_diffusion.constants import N_ROWS, SD1_WIDTH
+from sound_diffusion.errors import EmbeddingError, ParameterError
+from sound_diffusion.features import extract
+from sound_diffusion.typing import FloatArray
+
+__all__ = ["SCALINGS", "check_embedding", "embed", "load_embedding", "row_positions", "scale"]
+
+SCALINGS = ("none", "log", "range", "clip")
+
+
+class Painter(Protocol):
+    """What an embedding has to know of the model that will paint it."""
+
+    @property
+    def width(self) -> int:
+        """Columns D: the width of the model's cross-attention."""
+
+    @property
+    def empty_prompt(self) -> FloatArray | None:
+        """The model's embedding of the empty prompt, (77, D), or None without a text encoder."""
+
+    def scaling_for(self, feature: str, scaling: str = "auto") -> str:
+        """Resolve ``auto`` to the scaling that the model declares for a feature."""
+
+
+def embed(
+    y: npt.ArrayLike,
+    feature: str = "fft",
+    *,
+    model: Painter | None = None,
+    scaling: str = "auto",
+    width: int = SD1_WIDTH,
+) -> FloatArray:
+    """Turn a sound into a matrix that a Stable Diffusion model can paint.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n,), real floating]
+        Mono samples at 44,100 Hz, in [-1, 1].
+    feature : str
+        A key of :data:`sound_diffusion.features.FEATURES`.
+    model : sound_diffusion.Model, optional
+        The model that will paint it: gives `width`, what ``auto`` means, and the empty prompt's embedding.
+    scaling : str
+        ``auto`` or one of :data:`SCALINGS`, see :func:`scale`. ``auto`` is what `model` declares for
+        `feature`; without a model, ``none``.
+    width : int
+        Columns D where no model is given.
+
+    Returns
+    -------
+    embedding : np.ndarray [shape=(77, D), dtype=float32]
+        Finite values; row 0 is the beginning of the sound.
+
+    Raises
+    ------
+    AudioError
+        If the samples are not finite or far outside [-1, 1].
+    ParameterError
+        If an argument is not one of those above.
+
+    Examples
+    --------
+    >>> import numpy as np, sound_diffusion as sd
+    >>> sd.embed(np.zeros(1000, dtype=np.float32), feature="fft").shape
+    (77, 768)
+    """
+    if model is None:
+        return scale(extract(y, feature, width), "none" if scaling == "auto" else scaling)
+    matrix = extract(y, feature, model.width)
+    return scale(matrix, model.scaling_for(feature, scaling), model.empty_prompt)
+
+
+def scale(matrix: FloatArray, scaling: str, empty_prompt: FloatArray | None = None) -> FloatArray:
+    """Bring a feature to the numbers that a model is used to.
+
+    Parameters
+    ----------
+    matrix : np.ndarray [shape=(77, D), dtype=float32]
+        A feature.
+    scaling : str
+        ``none``: as it is. ``log``: log(1 + x), odd about zero for features with negative values.
+        ``range``: linear onto [min, max] of `empty_prompt`. ``clip``: row 0 is the model's own start
+        token, rows 1 to 76 are standardised together and given the mean and the standard deviation
+        of the same rows of `empty_prompt`.
+    empty_prompt : np.ndarray [shape=(77, D), dtype=float32], optional
+        The model's embedding of the empty prompt.
+
+    Returns
+    -------
+    scaled : np.ndarray [shape=(77, D), dtype=float32]
+        A matrix without contrast, such as silence, becomes the lowest value (``range``) or the mean
+        (``clip``) of the empty prompt.
+
+    Raises
+    ------
+    ParameterError
+        If `scaling` is unknown, or needs an `empty_prompt` of the same shape and gets none.
+    """
+    if scaling == "none":
+        return matrix
+    if scaling == "log":
+        return np.copysign(np.log1p(np.abs(matrix)), matrix)
+    if scaling not in SCALINGS:
+        raise ParameterError(f"unknown scaling {scaling!r}", f"one of {', '.join(SCALINGS)}")
+    if empty_prompt is None:
+        raise ParameterError(
+            f"scaling {scaling!r} needs the embedding of the empty prompt",
+            "a model with a text encoder",
+            "use --scaling none or log",
+        )
+    if empty_prompt.shape != matrix.shape:
+        raise ParameterError(f"empty prompt of shape {empty_prompt.shape}", f"{matrix.shape}")
+    if scaling == "range":
+        low, high = float(empty_prompt.min()), float(empty_prompt.max())
+        return (low + (high - low) * _unit_range(matrix)).astype(np.float32)
+    body = empty_prompt[1:]
+    rows = float(body.mean()) + float(body.std()) * _standardised(matrix[1:])
+    return np.concatenate([empty_prompt[:1], rows]).astype(np.float32)
+
+
+def _unit_range(matrix: FloatArray) -> npt.NDArray[np.float64]:
+    values = matrix.astype(np.float64)
+    values -= values.min()
+    spread = values.max()
+    return values / spread if spread > 0 else values
+
+
+def _standardised(matrix: FloatArray) -> npt.NDArray[np.float64]:
+    values = matrix.astype(np.float64)
+    values -= values.mean()
+    deviation = values.std()
+    return values / deviation if deviation > 0 else values
+
+
+@cache
+def row_positions(width: int) -> FloatArray:
+    """Sinusoidal code of the row numbers, for models whose rows carry no position of their own.
+
+    Cross-attention sees the rows as a set. CLIP's text encoder writes a position into each row; a
+    model trained on sounds alone gets this code added to the embedding instead.
+
+    Parameters
+    ----------
+    width : int
+        Columns D.
+
+    Returns
+    -------
+    code : np.ndarray [shape=(77, width), dtype=float32], read-only
+        Values in [-1, 1]: sines in the even columns, cosines in the odd ones.
+
+    References
+    ----------
+    Vaswani et al., Attention Is All You Need, 2017, section 3.5.
+    """
+    columns = np.arange(width)
+    angles = np.arange(N_ROWS)[:, None] / 10_000 ** (2 * (columns // 2) / width)
+    code = np.where(columns % 2 == 0, np.sin(angles), np.cos(angles)).astype(np.float32)
+    code.flags.writeable = False
+    return code
+
+
+def check_embedding(matrix: npt.ArrayLike, width: int, name: str = "embedding") -> FloatArray:
+    """Return `matrix` as float32 of shape (77, width), or say why it cannot be painted.
+
+    Parameters
+    ----------
+    matrix : array_like [shape=(77, width)]
+        Real and finite values. A leading axis of length 1 is dropped.
+    width : int
+        Columns that the model expects.
+    name : str
+        What the error message calls it.
+
+    Returns
+    -------
+    embedding : np.ndarray [shape=(77, width), dtype=float32]
+
+    Raises
+    ------
+    EmbeddingError
+        If shape, dtype or values are wrong.
+    """
+    values = np.asarray(matrix)
+    if values.ndim == 3 and values.shape[0] == 1:
+        values = values[0]
+    if values.shape != (N_ROWS, width):
+        raise EmbeddingError(
+            f"{name}: a matrix of shape {values.shape}", f"({N_ROWS}, {width})", "use one made for this model"
+        )
+    if not (np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)):
+        raise EmbeddingError(f"{name}: values of dtype {values.dtype}", "real numbers")
+    with np.errstate(over="ignore"):
+        embedding = np.ascontiguousarray(values, dtype=np.float32)
+    if not np.isfinite(embedding).all():
+        raise EmbeddingError(f"{name}: NaN or infinite values", "finite numbers in the range of float32")
+    return embedding
+
+
+def load_embedding(path: Path, width: int | None = None) -> FloatArray:
+    """Read a matrix that this or another program saved with ``numpy.save``.
+
+    Parameters
+    ----------
+    path : Path
+        A .npy file. Pickled objects inside it are refused.
+    width : int, optional
+        Columns that the model expects. If None, any width passes.
+
+    Returns
+    -------
+    embedding : np.ndarray [shape=(77, width), dtype=float32]
+
+    Raises
+    ------
+    EmbeddingError
+        If the file is missing, is not a .npy file, or its matrix does not fit.
+    """
+    try:
+        matrix = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise EmbeddingError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise EmbeddingError(f"{path}: a folder", "a .npy file") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise EmbeddingError(f"{path}: cannot be read as .npy ({error})", "a file of numpy.save") from error
+    if not isinstance(matrix, np.ndarray):
+        raise EmbeddingError(f"{path}: an archive of several arrays", "one array saved by numpy.save")
+    return check_embedding(
+        matrix, matrix.shape[-1] if width is None and matrix.ndim else width or 0, str(path)
+    )

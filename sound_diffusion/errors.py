@@ -1,0 +1,106 @@
+"""Errors that reach the user: what was found, what was expected, what to do.
+
+Every error of this package derives from :class:`SoundDiffusionError`. A kind of error is also
+the builtin exception it resembles, so that ``except ValueError`` works as a reader would guess.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AudioError",
+    "EmbeddingError",
+    "FailedInputsError",
+    "ModelError",
+    "OutputError",
+    "PaintingError",
+    "ParameterError",
+    "SoundDiffusionError",
+    "VideoError",
+]
+
+
+class SoundDiffusionError(Exception):
+    """Root of all errors of this package.
+
+    Parameters
+    ----------
+    found : str
+        The value that was met, with the name of the flag or file it belongs to.
+    expected : str, optional
+        What would have been right.
+    remedy : str, optional
+        What the user can do about it.
+
+    Attributes
+    ----------
+    exit_code : int
+        Exit status of a script that ends with this error: 1, something failed while running;
+        2, the request or its input is wrong.
+    """
+
+    exit_code = 1
+
+    def __init__(self, found: str, expected: str = "", remedy: str = "") -> None:
+        super().__init__(found, expected, remedy)
+        self.found = found
+        self.expected = expected
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        message = self.found
+        if self.expected:
+            message += f" (expected {self.expected})"
+        if self.remedy:
+            message += f"; {self.remedy}"
+        return " ".join(message.split())
+
+
+class ParameterError(SoundDiffusionError, ValueError):
+    """A flag or an argument has a value that cannot be used."""
+
+    exit_code = 2
+
+
+class AudioError(SoundDiffusionError, ValueError):
+    """A sound cannot be read, or holds nothing that can be painted."""
+
+    exit_code = 2
+
+
+class EmbeddingError(SoundDiffusionError, ValueError):
+    """A matrix cannot stand in for an encoded prompt: wrong shape, dtype or values."""
+
+    exit_code = 2
+
+
+class ModelError(SoundDiffusionError, ValueError):
+    """A model cannot be found, is not of a kind that can be used, or is refused as unsafe."""
+
+    exit_code = 2
+
+
+class PaintingError(SoundDiffusionError, RuntimeError):
+    """The model ran and gave no usable picture."""
+
+
+class VideoError(SoundDiffusionError, RuntimeError):
+    """A film could not be written."""
+
+
+class OutputError(SoundDiffusionError, OSError):
+    """A result could not be written, or a run folder holds something else."""
+
+
+class FailedInputsError(SoundDiffusionError, ValueError):
+    """Some of several inputs failed; the others are done.
+
+    Parameters
+    ----------
+    errors : list of SoundDiffusionError
+        One for each input that failed, at least one.
+    """
+
+    def __init__(self, errors: list[SoundDiffusionError]) -> None:
+        super().__init__("; ".join(str(error) for error in errors))
+        self.errors = errors
+        self.exit_code = errors[0].exit_code

@@ -1,0 +1,7 @@
+"""Types of the arrays that cross from one module to another."""
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
