@@ -1,0 +1,338 @@
+"""What both scripts share: flags, messages, and the way from an error to an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+
+from sound_diffusion.errors import (
+    AudioError,
+    EmbeddingError,
+    FailedInputsError,
+    PaintingError,
+    ParameterError,
+    SoundDiffusionError,
+    VideoError,
+)
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+__all__ = [
+    "Parser",
+    "ProgressBar",
+    "add_model_flags",
+    "add_sound_flags",
+    "each_input",
+    "find_sounds",
+    "run",
+    "shared_options",
+]
+
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+SOUND_SUFFIXES = frozenset(
+    {".aac", ".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mka", ".mkv", ".mov", ".mp3", ".mp4"}
+    | {".mpeg", ".mpg", ".oga", ".ogg", ".opus", ".w64", ".wav", ".webm", ".wma"}
+)
+Input = TypeVar("Input")
+Output = TypeVar("Output")
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser in which ``-`` and ``_`` are the same, and whose errors are exceptions."""
+
+    def __init__(self, description: str | None) -> None:
+        super().__init__(description=description, formatter_class=HelpFormatter, allow_abbrev=False)
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        """Parse `args` after writing every flag as it was declared."""
+        declared = {name.replace("_", "-"): name for name in self._option_string_actions}
+        words = list(sys.argv[1:] if args is None else args)
+        for index, word in enumerate(words):
+            if word == "--":
+                break
+            flag, equals, value = word.partition("=")
+            if flag.startswith("--"):
+                words[index] = declared.get(flag.replace("_", "-"), flag) + equals + value
+        return super().parse_known_args(words, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ParameterError instead of printing the usage and leaving the process."""
+        raise ParameterError(message, remedy=f"see {self.prog} --help")
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Defaults where there are any, and the description as it was written."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False or action.default is True:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def add_sound_flags(parser: Parser) -> None:
+    """Declare the flags that say which part of a sound is used, and how."""
+    from sound_diffusion.embeddings import SCALINGS
+    from sound_diffusion.features import FEATURES
+
+    group = parser.add_argument_group("sound")
+    described = "; ".join(f"{feature.name}: {feature.description}" for feature in FEATURES.values())
+    group.add_argument("--feature", choices=list(FEATURES), default="fft", help=described)
+    group.add_argument(
+        "--scaling",
+        choices=["auto", *SCALINGS],
+        default="auto",
+        help="scaling of the feature; auto: the model's",
+    )
+    group.add_argument("--offset", type=float, default=0.0, metavar="SECONDS", help="skip the beginning")
+    group.add_argument(
+        "--duration", type=float, metavar="SECONDS", help="use no more than this (default: all)"
+    )
+
+
+def add_model_flags(parser: Parser) -> None:
+    """Declare the flags that choose the model and how it paints."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        "--ckpt",
+        default="auto",
+        help="a folder in models/, a diffusers folder, a .ckpt or .safetensors file, or a hub id",
+    )
+    group.add_argument(
+        "--device", choices=["auto", "cuda", "mps", "cpu"], default="auto", help="where it runs"
+    )
+    group.add_argument(
+        "--precision",
+        choices=["auto", "full", "autocast"],
+        default="auto",
+        help="full: float32; autocast: half precision; auto: what suits the device",
+    )
+    group.add_argument("--ddim_steps", type=int, metavar="N", help="denoising steps (default: the model's)")
+    group.add_argument("--plms", action="store_true", help="use the PLMS sampler instead of DDIM")
+    group.add_argument("--ddim_eta", type=float, default=0.0, help="0: deterministic DDIM; 1: DDPM")
+    group.add_argument("--scale", type=float, help="scale of classifier-free guidance (default: the model's)")
+    group.add_argument("--H", type=int, metavar="PIXELS", help="height (default: the model's)")
+    group.add_argument("--W", type=int, metavar="PIXELS", help="width (default: the model's)")
+    group.add_argument("--seed", type=int, default=42, help="seed of the noise that becomes the picture")
+    group.add_argument("--init-img", type=Path, metavar="PICTURE", help="a picture to start from")
+    messages = parser.add_argument_group("messages")
+    messages.add_argument("--quiet", action="store_true", help="print no progress and no warnings")
+    messages.add_argument("--debug", action="store_true", help="show tracebacks and library messages")
+
+
+def shared_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the flags above as the fields of :class:`sound_diffusion.requests.Request`."""
+    return {
+        "feature": args.feature,
+        "scaling": args.scaling,
+        "offset": args.offset,
+        "duration": args.duration,
+        "model": args.model,
+        "device": args.device,
+        "precision": args.precision,
+        "steps": args.ddim_steps,
+        "guidance": args.scale,
+        "height": args.H,
+        "width": args.W,
+        "sampler": "plms" if args.plms else "ddim",
+        "eta": args.ddim_eta,
+        "strength": args.strength,
+        "seed": args.seed,
+        "init_image": args.init_img,
+        "outdir": args.outdir,
+    }
+
+
+def find_sounds(
+    paths: Iterable[Path], folder: Path | None = None, list_file: Path | None = None
+) -> list[Path]:
+    """Gather sounds from the command line, a folder and a list.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files that were named.
+    folder : Path, optional
+        Its files with the suffix of a sound, in alphabetical order.
+    list_file : Path, optional
+        A text file with a path on each line.
+
+    Returns
+    -------
+    sounds : list of Path
+        At least one.
+
+    Raises
+    ------
+    ParameterError
+        If there is none, or folder or list cannot be read.
+    """
+    sounds = list(paths)
+    if folder is not None:
+        if not folder.is_dir():
+            raise ParameterError(f"--input_folder {folder}: not a folder", "a folder of sounds")
+        found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SOUND_SUFFIXES and p.is_file())
+        if not found:
+            raise ParameterError(
+                f"--input_folder {folder}: no sound in it", "files such as .wav, .flac or .mp3"
+            )
+        sounds += found
+    if list_file is not None:
+        try:
+            lines = list_file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ParameterError(
+                f"--from-file {list_file}: cannot be read ({error})", "a text file"
+            ) from error
+        sounds += [Path(line.strip()) for line in lines if line.strip()]
+    if not sounds:
+        raise ParameterError("no sound was given", "the path of at least one")
+    return sounds
+
+
+def each_input(inputs: Sequence[Input], work: Callable[[Input], Iterator[Output]]) -> Iterator[Output]:
+    """Work on every input, and name those that failed at the end.
+
+    Parameters
+    ----------
+    inputs : sequence
+    work : callable
+        Yields the results of one input.
+
+    Yields
+    ------
+    result
+        What `work` yields.
+
+    Raises
+    ------
+    FailedInputsError
+        At the end, if some inputs could not be used. Errors that would meet the other inputs too, such as a
+        missing model or a full disk, are raised at once.
+    """
+    failures: list[SoundDiffusionError] = []
+    for each in inputs:
+        try:
+            yield from work(each)
+        except (AudioError, EmbeddingError, PaintingError, VideoError) as error:
+            failures.append(error)
+    if failures:
+        raise FailedInputsError(failures)
+
+
+def run(
+    work: Callable[[argparse.Namespace], Iterator[str]], parser: Parser, argv: Sequence[str] | None
+) -> int:
+    """Run a script: print what it yields to stdout, turn errors into one line on stderr and an exit status.
+
+    Parameters
+    ----------
+    work : callable
+        Takes the parsed flags and yields lines for stdout.
+    parser : Parser
+    argv : sequence of str, optional
+        The words after the script's name. If None, those of the process.
+
+    Returns
+    -------
+    exit_code : int
+        0 done; 1 something failed; 2 the request or its input is wrong; 130 interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    try:
+        with _messages(parser.prog, debug=debug, quiet="--quiet" in words):
+            for line in work(parser.parse_args(words)):
+                _print(line)
+    except SoundDiffusionError as error:
+        for each in error.errors if isinstance(error, FailedInputsError) else [error]:
+            _report(parser.prog, str(each))
+        if debug:
+            raise
+        return error.exit_code
+    except KeyboardInterrupt:
+        _report(parser.prog, "interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of stdout has gone, as in `... | head -1`
+        sys.stdout = None
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        _report(
+            parser.prog, f"{type(error).__name__}: {error} (a defect of the program; --debug shows where)"
+        )
+        return 1
+    return 0
+
+
+class ProgressBar:
+    """One bar on stderr that appears with the first work, so that an early error stands alone.
+
+    Parameters
+    ----------
+    total : int
+        Units of work.
+    unit : str
+        What one of them is called.
+    quiet : bool
+        Whether no bar is shown at all.
+    """
+
+    def __init__(self, total: int, unit: str, *, quiet: bool) -> None:
+        self._total, self._unit, self._quiet = total, unit, quiet
+        self._bar: tqdm[NoReturn] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def update(self, n: int = 1) -> None:
+        """Show `n` more units as done; with 0 the bar appears, or starts its clock again before the first."""
+        if self._bar is None:
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=self._total, unit=self._unit, disable=self._quiet, dynamic_ncols=True)
+        elif n == 0 == self._bar.n:
+            self._bar.reset()
+        self._bar.update(n)
+
+
+def _print(line: str) -> None:
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode(file=sys.stdout):  # a bar on the same terminal makes way for the line
+        print(line, flush=True)  # noqa: T201
+
+
+def _report(prog: str, message: str) -> None:
+    print(f"{prog}: error: {' '.join(message.split())}", file=sys.stderr)  # noqa: T201
+
+
+@contextlib.contextmanager
+def _messages(prog: str, *, debug: bool, quiet: bool) -> Iterator[None]:
+    """Show this program's warnings on stderr, and those of the libraries only for debugging."""
+    logger = logging.getLogger("sound_diffusion")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(f"{prog}: %(levelname)s: %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG if debug else logging.ERROR if quiet else logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

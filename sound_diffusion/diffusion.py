@@ -1,0 +1,308 @@
+"""Painting: an embedding, and a previous picture where there is one, become a picture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sound_diffusion.embeddings import check_embedding, row_positions
+from sound_diffusion.errors import PaintingError, ParameterError
+from sound_diffusion.models import Model, ModelDefaults
+from sound_diffusion.typing import FloatArray
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = [
+    "PaintSettings",
+    "check_seeds",
+    "fit_picture",
+    "load_picture",
+    "paint",
+    "paint_batch",
+    "settings_for",
+    "steps_to_run",
+]
+
+LARGEST_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class PaintSettings:
+    """How a picture is painted; the names are those of diffusers.
+
+    Attributes
+    ----------
+    steps : int
+        Denoising steps, at least 1.
+    guidance : float
+        Scale of classifier-free guidance; 1 or less turns it off.
+    height, width : int
+        Size in pixels, multiples of 8.
+    sampler : str
+        A key of :data:`sound_diffusion.models.SAMPLERS`.
+    eta : float
+        In [0, 1]; 0 is deterministic DDIM, 1 is DDPM. Other samplers take 0 alone.
+    strength : float
+        In [0, 1]: how much of the picture that is painted over is forgotten.
+    """
+
+    steps: int
+    guidance: float
+    height: int
+    width: int
+    sampler: str = "ddim"
+    eta: float = 0.0
+    strength: float = 0.75
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ParameterError(f"{self.steps} steps (--ddim_steps)", "at least 1")
+        if not math.isfinite(self.guidance):
+            raise ParameterError(f"guidance {self.guidance} (--scale)", "a finite number")
+        for name, size in (("height", self.height), ("width", self.width)):
+            if size < 8 or size % 8:
+                raise ParameterError(
+                    f"{name} {size} (--{name[0].upper()})",
+                    "a multiple of 8",
+                    f"{max(8, size // 8 * 8)} would do",
+                )
+        if not 0 <= self.eta <= 1:
+            raise ParameterError(f"eta {self.eta} (--ddim_eta)", "a number in [0, 1]")
+        if self.eta and self.sampler != "ddim":
+            raise ParameterError(f"eta {self.eta} with sampler {self.sampler}", "0", "leave --ddim_eta out")
+        if not 0 <= self.strength <= 1:
+            raise ParameterError(f"strength {self.strength} (--strength)", "a number in [0, 1]")
+
+
+def settings_for(defaults: ModelDefaults, **overrides: Any) -> PaintSettings:
+    """Combine what a model declares with what the caller wants.
+
+    Parameters
+    ----------
+    defaults : ModelDefaults
+    **overrides
+        Attributes of :class:`PaintSettings`; None keeps the default.
+
+    Returns
+    -------
+    settings : PaintSettings
+
+    Raises
+    ------
+    ParameterError
+        If a value is out of range.
+    """
+    settings = PaintSettings(defaults.steps, defaults.guidance, defaults.height, defaults.width)
+    return replace(settings, **{name: value for name, value in overrides.items() if value is not None})
+
+
+def steps_to_run(settings: PaintSettings) -> int:
+    """Count the steps that img2img runs: the last int(steps * strength), as in diffusers.
+
+    Raises
+    ------
+    ParameterError
+        If the strength is above 0 and gives no step at all.
+    """
+    count = min(int(settings.steps * settings.strength), settings.steps)
+    if settings.strength > 0 and count == 0:
+        raise ParameterError(
+            f"strength {settings.strength} of {settings.steps} steps gives no step at all",
+            f"a strength of {math.ceil(1e4 / settings.steps) / 1e4:g} or more",
+            "raise --strength or --ddim_steps",
+        )
+    return count
+
+
+def paint(
+    model: Model,
+    embedding: npt.ArrayLike,
+    seed: int = 0,
+    *,
+    init_image: Image.Image | None = None,
+    **settings: Any,
+) -> Image.Image:
+    """Paint one embedding.
+
+    Parameters
+    ----------
+    model : Model
+        From :func:`sound_diffusion.load_model`.
+    embedding : array_like [shape=(77, model.width)]
+        From :func:`sound_diffusion.embed`, or any real and finite matrix.
+    seed : int
+        In [0, 2**63): the noise that the picture is made from, the same on every device.
+    init_image : PIL.Image.Image, optional
+        A picture to start from; it is cropped and scaled to the size wanted.
+    **settings
+        Attributes of :class:`PaintSettings` that differ from the model's defaults.
+
+    Returns
+    -------
+    picture : PIL.Image.Image
+        RGB.
+
+    Raises
+    ------
+    EmbeddingError
+        If the embedding has not the shape that the model expects.
+    ParameterError
+        If a setting is out of range.
+    PaintingError
+        If the model gives a picture with NaN in it.
+
+    Examples
+    --------
+    >>> import sound_diffusion as sd
+    >>> model = sd.load_model("auto")  # doctest: +SKIP
+    >>> y = sd.load_audio("examples/bell.wav")  # doctest: +SKIP
+    >>> embedding = sd.embed(y, feature="fft", model=model)  # doctest: +SKIP
+    >>> sd.paint(model, embedding, seed=0).save("bell.png")  # doctest: +SKIP
+    """
+    init_images = None if init_image is None else [init_image]
+    return paint_batch(model, [embedding], [seed], settings_for(model.defaults, **settings), init_images)[0]
+
+
+def paint_batch(
+    model: Model,
+    embeddings: Sequence[npt.ArrayLike],
+    seeds: Sequence[int],
+    settings: PaintSettings,
+    init_images: Sequence[Image.Image] | None = None,
+    on_step: Callable[[], None] | None = None,
+) -> list[Image.Image]:
+    """Paint several embeddings at once.
+
+    The loop is that of the diffusers pipelines. Each picture has a generator of its own on the CPU, so that
+    a seed gives the same noise on every device and in every batch.
+
+    Parameters
+    ----------
+    model : Model
+    embeddings : sequence of array_like [shape=(77, model.width)]
+    seeds : sequence of int
+        One for each embedding, in [0, 2**63).
+    settings : PaintSettings
+    init_images : sequence of PIL.Image.Image, optional
+        Pictures to paint over, one for each embedding, by ``settings.strength``: 0 returns them unchanged
+        but for their size, 1 forgets them.
+    on_step : callable, optional
+        Called after each denoising step.
+
+    Returns
+    -------
+    pictures : list of PIL.Image.Image
+        RGB, of ``settings.width`` by ``settings.height`` pixels.
+
+    Raises
+    ------
+    EmbeddingError, ParameterError, PaintingError
+        As :func:`paint`.
+    """
+    import torch
+
+    matrices = np.stack([check_embedding(embedding, model.width) for embedding in embeddings])
+    check_seeds(seeds)
+    options: dict[str, Any] = {"height": settings.height, "width": settings.width}
+    task = "txt2img"
+    if init_images is not None and settings.strength < 1:
+        fitted = [fit_picture(image, settings) for image in init_images]
+        if settings.strength == 0:
+            return fitted
+        steps_to_run(settings)
+        task, options = "img2img", {"image": fitted, "strength": settings.strength}
+    pipeline = model.pipeline_for(task, settings.sampler)
+
+    def after_step(_pipeline: Any, _index: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        if on_step is not None:
+            on_step()
+        return tensors
+
+    with torch.inference_mode(), _autocast(model):
+        images = pipeline(
+            **_conditions(model, matrices),
+            num_inference_steps=settings.steps,
+            guidance_scale=settings.guidance,
+            eta=settings.eta,
+            generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+            output_type="np",
+            callback_on_step_end=after_step,
+            **options,
+        ).images
+    return [_to_picture(pixels, seed, model) for pixels, seed in zip(images, seeds, strict=True)]
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Raise ParameterError unless every seed is one that torch takes."""
+    for seed in seeds:
+        if not 0 <= seed <= LARGEST_SEED:
+            raise ParameterError(f"seed {seed}", f"a whole number in [0, {LARGEST_SEED}]")
+
+
+def load_picture(path: Path) -> Image.Image:
+    """Read a picture to start from.
+
+    Raises
+    ------
+    ParameterError
+        If it cannot be read.
+    """
+    from PIL import Image
+
+    try:
+        picture = Image.open(path)
+        picture.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ParameterError(
+            f"picture {path}: cannot be read ({error})", "a PNG, JPEG or WebP file"
+        ) from error
+    return picture
+
+
+def fit_picture(image: Image.Image, settings: PaintSettings) -> Image.Image:
+    """Return an RGB copy that fills the size of `settings`: scaled, and cropped about the centre."""
+    from PIL import Image, ImageOps
+
+    size = (settings.width, settings.height)
+    picture = ImageOps.exif_transpose(image).convert("RGB")
+    return picture if picture.size == size else ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
+
+
+def _conditions(model: Model, matrices: FloatArray) -> dict[str, Any]:
+    """Return the arguments of a pipeline that stand for the prompt."""
+    import torch
+
+    if model.defaults.row_positions:
+        matrices = matrices + row_positions(model.width)
+    unconditional = model.empty_prompt
+    if unconditional is None:
+        unconditional = np.zeros(matrices.shape[1:], dtype=np.float32)
+    where = {"device": model.device, "dtype": model.pipeline.unet.dtype}
+    return {
+        "prompt_embeds": torch.from_numpy(matrices).to(**where),
+        "negative_prompt_embeds": torch.from_numpy(unconditional).expand(matrices.shape).to(**where),
+    }
+
+
+def _autocast(model: Model) -> Any:
+    import torch
+
+    # On a GPU the weights themselves are float16; on a CPU bfloat16 arithmetic is what can be faster.
+    enabled = model.precision == "autocast" and model.device == "cpu"
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled)
+
+
+def _to_picture(pixels: npt.NDArray[Any], seed: int, model: Model) -> Image.Image:
+    from PIL import Image
+
+    if not np.isfinite(pixels).all():
+        remedy = "use --precision full" if model.precision != "full" else "lower --scale or change --scaling"
+        raise PaintingError(f"the picture of seed {seed} holds NaN", "finite pixels", remedy)
+    return Image.fromarray((pixels * 255).round().astype(np.uint8))

@@ -1,0 +1,241 @@
+"""Results on disk: names and numbers, recipes that travel inside pictures, writes that are all or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from sound_diffusion.errors import OutputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = [
+    "make_folder",
+    "read_recipe",
+    "recipes_in",
+    "run_name",
+    "save_picture",
+    "versions",
+    "write_atomically",
+]
+
+RECIPE_KEY = "sound_diffusion"
+PARAMETERS_KEY = "parameters"
+PICTURE_NUMBER = re.compile(r"(\d{5,})\.png")
+
+
+def run_name(path: Path) -> str:
+    """Name the results of a sound: its file name without the suffix."""
+    return path.stem if path.stem not in ("", ".", "..") else "sound"
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a picture depends on, by package name."""
+    from importlib.metadata import version
+
+    import sound_diffusion
+
+    packages = ("torch", "diffusers", "numpy", "librosa")
+    return {RECIPE_KEY: sound_diffusion.__version__, **{package: version(package) for package in packages}}
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, or raise OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _output_error(folder, error) from error
+
+
+@contextlib.contextmanager
+def write_atomically(path: Path, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
+    """Write a file that appears under its name only when it is whole.
+
+    Parameters
+    ----------
+    path : Path
+        The name it gets at the end. Its folder is made when it is missing.
+    overwrite : bool
+        Whether a file of that name is replaced. If not, FileExistsError is raised at the end.
+
+    Yields
+    ------
+    file : binary file
+        A hidden file beside `path`; it is removed if the block fails.
+
+    Raises
+    ------
+    OutputError
+        If the folder or the file cannot be written.
+    FileExistsError
+        If the file is there and `overwrite` is False.
+    """
+    make_folder(path.parent)
+    try:
+        file = tempfile.NamedTemporaryFile(  # noqa: SIM115  (closed before the rename)
+            dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
+        )
+    except OSError as error:
+        raise _output_error(path, error) from error
+    temporary = Path(file.name)
+    try:
+        with file:
+            yield file
+        temporary.chmod(0o666 & ~_umask())
+        if overwrite:
+            temporary.replace(path)
+        else:
+            _rename_to_new(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise _output_error(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _rename_to_new(temporary: Path, path: Path) -> None:
+    try:
+        path.hardlink_to(temporary)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        # A file system without hard links: the name is claimed first, then filled by the rename.
+        path.touch(exist_ok=False)
+        temporary.replace(path)
+
+
+def _output_error(path: Path, error: OSError) -> OutputError:
+    remedy = "free some space" if error.errno == errno.ENOSPC else "check --outdir and its permissions"
+    return OutputError(f"{path}: cannot be written ({error.strerror or error})", remedy=remedy)
+
+
+def save_picture(picture: Image.Image, folder: Path, recipe: Mapping[str, Any], prefix: str = "") -> Path:
+    """Save a picture as the next number in a folder, with its recipe inside.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image
+    folder : Path
+        Made when it is missing. The number follows the highest one in it, also when several programs
+        write to the same folder.
+    recipe : mapping
+        All that is needed to make the picture again, in JSON types.
+    prefix : str
+        Goes before the number, as in ``grid-00000.png``.
+
+    Returns
+    -------
+    path : Path
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    make_folder(folder)
+    numbered = re.compile(re.escape(prefix) + PICTURE_NUMBER.pattern)
+    taken = [int(match[1]) for path in folder.iterdir() if (match := numbered.fullmatch(path.name))]
+    number = max(taken, default=-1) + 1
+    while True:
+        path = folder / f"{prefix}{number:05d}.png"
+        try:
+            with write_atomically(path, overwrite=False) as file:
+                write_png(picture, file, recipe)
+        except FileExistsError:
+            number += 1
+        else:
+            return path
+
+
+def write_png(picture: Image.Image, file: IO[bytes], recipe: Mapping[str, Any]) -> None:
+    """Write a picture as PNG with its recipe in two text chunks: for people's tools, and for this program."""
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_itxt(PARAMETERS_KEY, parameters_text(recipe))
+    info.add_itxt(RECIPE_KEY, json.dumps(recipe, sort_keys=True, ensure_ascii=False))
+    picture.save(file, format="PNG", pnginfo=info)
+
+
+def parameters_text(recipe: Mapping[str, Any]) -> str:
+    """Write a recipe in the form that Stable Diffusion tools show and read.
+
+    The form is the one of the ``parameters`` chunk of stable-diffusion-webui: the prompt on the first line,
+    then comma-separated settings.
+    """
+    sampler = {"ddim": "DDIM", "plms": "PLMS"}.get(recipe["sampler"], recipe["sampler"])
+    parts = [
+        f"Steps: {recipe['steps']}",
+        f"Sampler: {sampler}",
+        f"CFG scale: {recipe['guidance']:g}",
+        f"Seed: {recipe['seed']}",
+        f"Size: {recipe['width']}x{recipe['height']}",
+        f"Model: {Path(recipe['model']).stem}",
+    ]
+    if recipe.get("init_image"):
+        parts.append(f"Denoising strength: {recipe['strength']:g}")
+    prompt = " ".join(
+        f"{Path(recipe['sound']).name}, {recipe['feature']}, scaling {recipe['scaling']}".split()
+    )
+    return f"{prompt}\n{', '.join(parts)}"
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """Read the recipe that a picture carries.
+
+    Parameters
+    ----------
+    path : Path
+        A PNG file that this program wrote.
+
+    Returns
+    -------
+    recipe : dict
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be read or carries no recipe; its exit code is 2.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            text = picture.info.get(RECIPE_KEY)
+        recipe = json.loads(text) if text else None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise _no_recipe(path, f"cannot be read ({error})") from error
+    if not isinstance(recipe, dict):
+        raise _no_recipe(path, "carries no recipe")
+    return recipe
+
+
+def _no_recipe(path: Path, problem: str) -> OutputError:
+    error = OutputError(f"{path}: {problem}", "a PNG file that this program wrote")
+    error.exit_code = 2
+    return error
+
+
+def recipes_in(folder: Path) -> list[dict[str, Any]]:
+    """Return the recipes of the numbered pictures in a folder; files without one are passed over."""
+    recipes = []
+    for path in sorted(folder.glob("*.png")) if folder.is_dir() else []:
+        if PICTURE_NUMBER.fullmatch(path.name):
+            with contextlib.suppress(OutputError):
+                recipes.append(read_recipe(path))
+    return recipes

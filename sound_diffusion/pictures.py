@@ -1,0 +1,346 @@
+"""The work of audio2img: sounds become numbered pictures on disk, each with its recipe inside."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sound_diffusion.audio import check_sound_file, hash_file, load_audio
+from sound_diffusion.diffusion import PaintSettings, check_seeds, load_picture, paint_batch, steps_to_run
+from sound_diffusion.embeddings import check_embedding, embed, load_embedding, scale
+from sound_diffusion.errors import ParameterError
+from sound_diffusion.models import Model, find_model, model_name, read_defaults
+from sound_diffusion.outputs import recipes_in, run_name, save_picture, versions, write_atomically
+from sound_diffusion.requests import Request
+from sound_diffusion.typing import FloatArray
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["PicturePlan", "PictureRequest", "paint_sound", "plan_pictures", "recipe_command"]
+
+EMBEDDING_SUFFIX = ".npy"
+# What has to agree for a picture to count as there already. Device and versions may have changed since.
+IDENTITY = (
+    *("sound_sha256", "offset", "duration", "feature", "scaling", "model", "init_image_sha256"),
+    *(field.name for field in fields(PaintSettings)),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureRequest(Request):
+    """What the user wants of every sound.
+
+    Attributes
+    ----------
+    n_samples, n_iter : int
+        Pictures in a batch, and batches.
+    fixed_code : bool
+        Whether all batches start from the same noise.
+    grid, save_samples, plot : bool
+        What is saved: all pictures in one, each of them, and a plot beside each.
+    save_embedding : Path or None
+        A .npy file for the matrix that is painted.
+    skip_existing : bool
+        Whether pictures that are there already are left out.
+    """
+
+    outdir: Path = Path("outputs/audio2img-samples")
+    n_samples: int = 1
+    n_iter: int = 1
+    fixed_code: bool = False
+    grid: bool = True
+    save_samples: bool = True
+    plot: bool = False
+    save_embedding: Path | None = None
+    skip_existing: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for flag, value in (("--n_samples", self.n_samples), ("--n_iter", self.n_iter)):
+            if value < 1:
+                raise ParameterError(f"{flag} {value}", "at least 1")
+        check_seeds(self.batches()[-1])
+        if self.strength is not None and self.init_image is None:
+            raise ParameterError(
+                f"--strength {self.strength} without a picture", "--init-img PICTURE as well"
+            )
+        if self.save_embedding is not None and self.save_embedding.suffix != EMBEDDING_SUFFIX:
+            raise ParameterError(f"--save-embedding {self.save_embedding}", "a name that ends in .npy")
+
+    def batches(self) -> list[list[int]]:
+        """Seeds of the pictures of every batch. With a fixed code, all batches start from the same noise."""
+        starts = [self.seed + (0 if self.fixed_code else i * self.n_samples) for i in range(self.n_iter)]
+        return [list(range(start, start + self.n_samples)) for start in starts]
+
+
+@dataclass(frozen=True)
+class PicturePlan:
+    """A request with everything filled in that the model declares; made before the model is loaded.
+
+    Attributes
+    ----------
+    request : PictureRequest
+    settings : PaintSettings
+    model : str
+        Name under which the model is found again.
+    scaling : str
+        Scaling of the feature.
+    init_image : PIL.Image.Image or None
+        The picture to start from.
+    """
+
+    request: PictureRequest
+    settings: PaintSettings
+    model: str
+    scaling: str
+    init_image: Image.Image | None
+
+    @property
+    def n_steps(self) -> int:
+        """Denoising steps for one sound."""
+        steps = self.settings.steps if self.init_image is None else steps_to_run(self.settings)
+        steps += self.settings.sampler == "plms"  # which calls the model twice at its first step
+        return steps * self.request.n_samples * self.request.n_iter
+
+
+def plan_pictures(request: PictureRequest, n_sounds: int = 1) -> PicturePlan:
+    """Check a request against the model that it names, without loading the model.
+
+    Parameters
+    ----------
+    request : PictureRequest
+    n_sounds : int
+        How many sounds will be painted.
+
+    Returns
+    -------
+    plan : PicturePlan
+
+    Raises
+    ------
+    ModelError
+        If there is no such model.
+    ParameterError
+        If settings of the request and the model do not go together, or the picture to start from cannot be
+        read.
+    """
+    if request.save_embedding is not None and n_sounds != 1:
+        raise ParameterError(f"--save-embedding with {n_sounds} sounds", "one sound")
+    defaults = read_defaults(find_model(request.model))
+    settings = request.settings(defaults, over_pictures=request.init_image is not None)
+    return PicturePlan(
+        request,
+        settings,
+        model_name(request.model),
+        request.scaling_for(defaults),
+        None if request.init_image is None else load_picture(request.init_image),
+    )
+
+
+def paint_sound(
+    sound: Path,
+    plan: PicturePlan,
+    load: Callable[[], Model],
+    on_step: Callable[[int], None] = lambda n: None,
+) -> Iterator[Path]:
+    """Paint one sound and save its pictures.
+
+    Parameters
+    ----------
+    sound : Path
+        A sound file, or a .npy file with an embedding of shape (77, D).
+    plan : PicturePlan
+    load : callable
+        Returns the model; called when the sound has been read and is known to be good.
+    on_step : callable
+        Called with the number of denoising steps that are done since the last call, 0 at the beginning.
+
+    Yields
+    ------
+    path : Path
+        Every file, as soon as it is written.
+
+    Raises
+    ------
+    AudioError, EmbeddingError
+        If the sound cannot be used.
+    PaintingError, ParameterError, ModelError, OutputError
+        If painting or saving fails.
+    """
+    request = plan.request
+    is_embedding = sound.suffix == EMBEDDING_SUFFIX
+    check_sound_file(sound)
+    recipe = _recipe(sound, plan, is_embedding=is_embedding)
+    folder = request.outdir / run_name(sound)
+    done = recipes_in(folder) if request.skip_existing else []
+    missing = [seeds for seeds in request.batches() if not _painted(done, recipe, seeds)]
+    if not missing:
+        return
+    samples = matrix = None
+    if is_embedding:
+        matrix = load_embedding(sound)
+    else:
+        samples = load_audio(sound, offset=request.offset, duration=request.duration)
+    on_step(0)
+    model = load()
+    on_step(0)
+    if samples is not None:
+        embedding = embed(samples, request.feature, model=model, scaling=recipe["scaling"])
+    else:
+        assert matrix is not None
+        matrix = check_embedding(matrix, model.width, str(sound))
+        embedding = scale(matrix, recipe["scaling"], model.empty_prompt)
+    if request.save_embedding is not None:
+        yield _save_embedding(request.save_embedding, embedding)
+    recipe |= {"device": model.device, "precision": model.precision, "versions": versions()}
+    pictures = []
+    for picture, own in _paint(model, plan, embedding, missing, on_step):
+        pictures.append(picture)
+        if request.save_samples:
+            path = save_picture(picture, folder, recipe | own)
+            yield path
+            if request.plot:
+                yield _save_plot(path, picture, samples, embedding, recipe)
+    if request.grid and len(pictures) > 1:
+        yield _save_grid(pictures, folder, request, recipe)
+
+
+def _paint(
+    model: Model,
+    plan: PicturePlan,
+    embedding: FloatArray,
+    batches: list[list[int]],
+    on_step: Callable[[int], None],
+) -> Iterator[tuple[Image.Image, dict[str, Any]]]:
+    """Yield every picture with the entries of its recipe that are its own."""
+    # Batches gain nothing on a CPU, and a picture that was painted alone is made again alone, to the byte.
+    size = 1 if model.device == "cpu" else plan.request.n_samples
+    for seeds in batches:
+        for start in range(0, len(seeds), size):
+            group = seeds[start : start + size]
+            init_images = None if plan.init_image is None else [plan.init_image] * len(group)
+            on_group_step = functools.partial(on_step, len(group))
+            pictures = paint_batch(
+                model, [embedding] * len(group), group, plan.settings, init_images, on_group_step
+            )
+            for seed, picture in zip(group, pictures, strict=True):
+                yield picture, {"seed": seed, "first_seed": group[0], "n_samples": len(group), "n_iter": 1}
+
+
+def _recipe(sound: Path, plan: PicturePlan, *, is_embedding: bool) -> dict[str, Any]:
+    """Everything that the pictures of a sound have in common, in JSON types."""
+    request, init_image = plan.request, plan.request.init_image
+    scaling = plan.scaling
+    if is_embedding and request.scaling == "auto":
+        scaling = "none"  # a matrix that somebody made is painted as it is
+    return {
+        "sound": str(sound),
+        "sound_sha256": hash_file(sound),
+        "offset": request.offset,
+        "duration": request.duration,
+        "feature": "embedding" if is_embedding else request.feature,
+        "scaling": scaling,
+        "model": plan.model,
+        "init_image": None if init_image is None else str(init_image),
+        "init_image_sha256": None if init_image is None else hash_file(init_image),
+        "fixed_code": False,
+        **asdict(plan.settings),
+    }
+
+
+def _painted(done: list[dict[str, Any]], recipe: dict[str, Any], seeds: list[int]) -> bool:
+    """Whether the pictures of all `seeds` are among those `done`."""
+    same = [other for other in done if all(other.get(key) == recipe[key] for key in IDENTITY)]
+    return set(seeds) <= {other.get("seed") for other in same}
+
+
+def _save_embedding(path: Path, embedding: FloatArray) -> Path:
+    with write_atomically(path) as file:
+        np.save(file, embedding)
+    return path
+
+
+def _save_plot(
+    path: Path,
+    picture: Image.Image,
+    samples: FloatArray | None,
+    embedding: FloatArray,
+    recipe: dict[str, Any],
+) -> Path:
+    from sound_diffusion.plots import plot_picture
+
+    plot_path = path.with_name(f"plot-{path.name}")
+    title = f"{Path(recipe['sound']).name}, {recipe['feature']}, scaling {recipe['scaling']}"
+    with write_atomically(plot_path) as file:
+        plot_picture(picture, samples, embedding, title, file)
+    return plot_path
+
+
+def _save_grid(
+    pictures: list[Image.Image], folder: Path, request: PictureRequest, recipe: dict[str, Any]
+) -> Path:
+    from diffusers.utils import make_image_grid
+
+    columns = request.n_samples
+    rows = len(pictures) // columns
+    own = {
+        "seed": request.seed,
+        "first_seed": request.seed,
+        "n_samples": columns,
+        "n_iter": rows,
+        "fixed_code": request.fixed_code,
+    }
+    return save_picture(make_image_grid(pictures, rows, columns), folder, recipe | own, prefix="grid-")
+
+
+def recipe_command(recipe: dict[str, Any]) -> str:
+    """Write the command that makes a picture again.
+
+    Parameters
+    ----------
+    recipe : dict
+        From :func:`sound_diffusion.outputs.read_recipe`.
+
+    Returns
+    -------
+    command : str
+        One line for a POSIX shell. Where pictures were painted in batches (not on a CPU), it makes the whole
+        batch.
+    """
+    try:
+        values: dict[str, Any] = {
+            "--prompt": recipe["sound"],
+            "--feature": None if recipe["feature"] == "embedding" else recipe["feature"],
+            "--scaling": recipe["scaling"],
+            "--offset": recipe["offset"] or None,
+            "--duration": recipe["duration"],
+            "--model": recipe["model"],
+            "--device": recipe["device"],
+            "--precision": recipe["precision"],
+            "--ddim_steps": recipe["steps"],
+            "--ddim_eta": recipe["eta"] or None,
+            "--scale": recipe["guidance"],
+            "--H": recipe["height"],
+            "--W": recipe["width"],
+            "--seed": recipe["first_seed"],
+            "--n_samples": recipe["n_samples"],
+            "--n_iter": recipe["n_iter"],
+            "--init-img": recipe["init_image"],
+            "--strength": recipe["strength"] if recipe["init_image"] else None,
+        }
+        switches = [
+            flag
+            for flag, on in (("--plms", recipe["sampler"] == "plms"), ("--fixed_code", recipe["fixed_code"]))
+            if on
+        ]
+    except KeyError as error:
+        raise ParameterError(f"the recipe has no entry {error}", "a recipe of this program") from error
+    words = [word for flag, value in values.items() if value is not None for word in (flag, str(value))]
+    return shlex.join(["python", "audio2img.py", *words, *switches])
