@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import logging
 import sys
 import warnings
@@ -17,6 +18,7 @@ from sound_diffusion.errors import (
     FailedInputsError,
     PaintingError,
     ParameterError,
+    RunFolderError,
     SoundDiffusionError,
     VideoError,
 )
@@ -47,8 +49,10 @@ Output = TypeVar("Output")
 class Parser(argparse.ArgumentParser):
     """An argument parser in which ``-`` and ``_`` are the same, and whose errors are exceptions."""
 
-    def __init__(self, description: str | None) -> None:
-        super().__init__(description=description, formatter_class=HelpFormatter, allow_abbrev=False)
+    def __init__(self, script: str, description: str | None) -> None:
+        super().__init__(
+            prog=Path(script).name, description=description, formatter_class=HelpFormatter, allow_abbrev=False
+        )
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         """Parse `args` after writing every flag as it was declared."""
@@ -186,7 +190,7 @@ def find_sounds(
         sounds += found
     if list_file is not None:
         try:
-            lines = list_file.read_text(encoding="utf-8").splitlines()
+            lines = list_file.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ParameterError(
                 f"--from-file {list_file}: cannot be read ({error})", "a text file"
@@ -221,7 +225,7 @@ def each_input(inputs: Sequence[Input], work: Callable[[Input], Iterator[Output]
     for each in inputs:
         try:
             yield from work(each)
-        except (AudioError, EmbeddingError, PaintingError, VideoError) as error:
+        except (AudioError, EmbeddingError, PaintingError, RunFolderError, VideoError) as error:
             failures.append(error)
     if failures:
         raise FailedInputsError(failures)
@@ -246,6 +250,8 @@ def run(
         0 done; 1 something failed; 2 the request or its input is wrong; 130 interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a path goes out as the bytes that it is on disk
+        sys.stdout.reconfigure(errors="surrogateescape")
     debug = "--debug" in words
     try:
         with _messages(parser.prog, debug=debug, quiet="--quiet" in words):
@@ -257,8 +263,8 @@ def run(
         if debug:
             raise
         return error.exit_code
-    except KeyboardInterrupt:
-        _report(parser.prog, "interrupted")
+    except KeyboardInterrupt as interrupt:
+        _report(parser.prog, str(interrupt) or "interrupted")
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of stdout has gone, as in `... | head -1`
         sys.stdout = None
@@ -287,7 +293,7 @@ class ProgressBar:
     """
 
     def __init__(self, total: int, unit: str, *, quiet: bool) -> None:
-        self._total, self._unit, self._quiet = total, unit, quiet
+        self._total, self._earlier, self._unit, self._quiet = total, 0, unit, quiet
         self._bar: tqdm[NoReturn] | None = None
 
     def __enter__(self) -> Self:
@@ -297,14 +303,25 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.close()
 
+    def extend(self, total: int, done: int) -> None:
+        """Add `total` units to the work ahead, of which `done` were done in an earlier run."""
+        self._total += total
+        self._earlier += done
+        if self._bar is not None:
+            self._bar.total = self._total
+            self._bar.initial += done
+            self._bar.update(done)
+
     def update(self, n: int = 1) -> None:
         """Show `n` more units as done; with 0 the bar appears, or starts its clock again before the first."""
+        if self._quiet:
+            return
         if self._bar is None:
             from tqdm import tqdm
 
-            self._bar = tqdm(total=self._total, unit=self._unit, disable=self._quiet, dynamic_ncols=True)
-        elif n == 0 == self._bar.n:
-            self._bar.reset()
+            self._bar = tqdm(total=self._total, initial=self._earlier, unit=self._unit, dynamic_ncols=True)
+        elif n == 0 and self._bar.n == self._bar.initial:
+            self._bar.unpause()
         self._bar.update(n)
 
 

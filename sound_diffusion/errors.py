@@ -14,6 +14,7 @@ __all__ = [
     "OutputError",
     "PaintingError",
     "ParameterError",
+    "RunFolderError",
     "SoundDiffusionError",
     "VideoError",
 ]
@@ -89,6 +90,12 @@ class VideoError(SoundDiffusionError, RuntimeError):
 
 class OutputError(SoundDiffusionError, OSError):
     """A result could not be written, or a run folder holds something else."""
+
+
+class RunFolderError(OutputError):
+    """The run folder of a film holds the frames of another request."""
+
+    exit_code = 2
 
 
 class FailedInputsError(SoundDiffusionError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
@@ -26,6 +27,7 @@ __all__ = [
     "Model",
     "ModelDefaults",
     "find_model",
+    "fingerprint",
     "load_model",
     "model_name",
     "read_defaults",
@@ -42,6 +44,7 @@ SAMPLERS = {"ddim": "DDIMScheduler", "plms": "PNDMScheduler"}
 
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 WEIGHT_SUFFIXES = (".ckpt", ".safetensors")
+FINGERPRINT_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -87,9 +90,24 @@ class ModelDefaults:
         if not isinstance(declared, dict) or not declared.keys() <= known:
             raise ModelError(f"{path}: unknown entries", f"an object with {', '.join(sorted(known))}")
         defaults = cls(**declared)
-        if not set(defaults.scaling.values()) <= set(SCALINGS):
-            raise ModelError(f"{path}: scaling {dict(defaults.scaling)}", f"values of {', '.join(SCALINGS)}")
+        problem = defaults._problem()
+        if problem:
+            raise ModelError(f"{path}: {problem}")
         return defaults
+
+    def _problem(self) -> str:
+        """Say what is wrong with values that came from a file, if anything is."""
+        if any(type(value) is not int or value < 1 for value in (self.steps, self.height, self.width)):
+            return "steps, height and width have to be whole numbers from 1 on"
+        if not isinstance(self.guidance, int | float) or isinstance(self.guidance, bool):
+            return f"guidance {self.guidance!r} is no number"
+        if not isinstance(self.scaling, dict) or not set(map(str, self.scaling.values())) <= set(SCALINGS):
+            return f"scaling {self.scaling!r} is not an object with values of {', '.join(SCALINGS)}"
+        if self.window is not None and (not isinstance(self.window, int | float) or not self.window > 0):
+            return f"window {self.window!r} is not a number of seconds"
+        if self.row_positions not in (None, "sinusoidal"):
+            return f'row_positions {self.row_positions!r} is neither null nor "sinusoidal"'
+        return ""
 
 
 @dataclass(frozen=True)
@@ -248,12 +266,50 @@ def read_defaults(location: Path | str) -> ModelDefaults:
     return ModelDefaults.read(Path(location) / DEFAULTS_FILE)
 
 
+def read_width(location: Path | str) -> int | None:
+    """Read how many columns D a diffusers folder's embeddings have; None where only loading tells."""
+    try:
+        config = json.loads((Path(location) / "unet" / "config.json").read_text(encoding="utf-8"))
+        width = config["cross_attention_dim"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return width if isinstance(width, int) else None
+
+
 def model_name(name: str) -> str:
     """Name a model so that the name finds it again from any folder, where that can be done."""
     location = find_model(name)
     if isinstance(location, Path) and location.is_relative_to(MODELS_FOLDER):
         return location.relative_to(MODELS_FOLDER).as_posix()
     return name
+
+
+def fingerprint(location: Path | str) -> str | None:
+    """Identify a model's weights without reading gigabytes.
+
+    Parameters
+    ----------
+    location : Path or str
+        From :func:`find_model`.
+
+    Returns
+    -------
+    fingerprint : str or None
+        The first 16 hexadecimal digits of a SHA-256 over names, sizes, and the beginning and end of every
+        file of the model. None for a hub id.
+    """
+    if isinstance(location, str):
+        return None
+    digest = hashlib.sha256()
+    for path in sorted(location.rglob("*")) if location.is_dir() else [location]:
+        if path.is_file():
+            size = path.stat().st_size
+            digest.update(f"{path.relative_to(location.parent).as_posix()} {size}".encode())
+            with path.open("rb") as file:
+                digest.update(file.read(FINGERPRINT_BYTES))
+                file.seek(max(size - FINGERPRINT_BYTES, 0))
+                digest.update(file.read())
+    return digest.hexdigest()[:16]
 
 
 def _quiet_libraries() -> None:
@@ -298,9 +354,10 @@ def _load_folder(location: Path | str, dtype: torch.dtype) -> DiffusionPipeline:
 
     def load(**options: Any) -> DiffusionPipeline:
         return DiffusionPipeline.from_pretrained(
-            location, torch_dtype=dtype, requires_safety_checker=False, **_absent_parts(location), **options
+            location, dtype=dtype, requires_safety_checker=False, **_absent_parts(location), **options
         )
 
+    expected = "a Stable Diffusion model in diffusers format"
     try:
         try:
             pipeline = load(local_files_only=True)
@@ -310,10 +367,10 @@ def _load_folder(location: Path | str, dtype: torch.dtype) -> DiffusionPipeline:
             logging.getLogger(__name__).info("downloading %s", location)
             pipeline = load()
     except Exception as error:
-        raise ModelError(
-            f"model {location}: cannot be loaded ({str(error).splitlines()[0]})",
-            "a Stable Diffusion model in diffusers format",
-        ) from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"model {location}: cannot be loaded ({reason})", expected) from error
+    if not isinstance(getattr(getattr(pipeline, "unet", None), "config", {}).get("cross_attention_dim"), int):
+        raise ModelError(f"model {location}: a {type(pipeline).__name__}", expected)
     return pipeline
 
 
@@ -321,7 +378,11 @@ def _absent_parts(location: Path | str) -> dict[str, None]:
     """Name the parts that the model goes without; diffusers wants to be told."""
     absent: dict[str, None] = {"safety_checker": None}
     if isinstance(location, Path):
-        index = json.loads((location / "model_index.json").read_text(encoding="utf-8"))
+        try:
+            index = json.loads((location / "model_index.json").read_text(encoding="utf-8"))
+            index = dict(index)
+        except (OSError, ValueError, TypeError) as error:
+            raise ModelError(f"{location / 'model_index.json'}: cannot be read ({error})", "JSON") from error
         absent |= {part: None for part, library in index.items() if library == [None, None]}
     return absent
 

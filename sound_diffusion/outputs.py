@@ -12,23 +12,27 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from sound_diffusion.errors import OutputError
+from sound_diffusion.errors import OutputError, SoundDiffusionError
 
 if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = [
+    "check_place",
     "make_folder",
     "read_recipe",
     "recipes_in",
+    "remove_parts",
     "run_name",
     "save_picture",
     "versions",
+    "whole_file",
     "write_atomically",
 ]
 
 RECIPE_KEY = "sound_diffusion"
 PARAMETERS_KEY = "parameters"
+PART_SUFFIX = ".part"  # of files that are not whole yet
 PICTURE_NUMBER = re.compile(r"(\d{5,})\.png")
 
 
@@ -55,6 +59,17 @@ def make_folder(folder: Path) -> None:
         raise _output_error(folder, error) from error
 
 
+def check_place(folder: Path) -> None:
+    """Raise OutputError, with exit code 2, unless a folder can be written to, or made; nothing is made."""
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return
+    number = errno.EACCES if there.is_dir() else errno.ENOTDIR
+    error = _output_error(folder, OSError(number, os.strerror(number)))
+    error.exit_code = 2
+    raise error
+
+
 @contextlib.contextmanager
 def write_atomically(path: Path, *, overwrite: bool = True) -> Iterator[IO[bytes]]:
     """Write a file that appears under its name only when it is whole.
@@ -78,17 +93,28 @@ def write_atomically(path: Path, *, overwrite: bool = True) -> Iterator[IO[bytes
     FileExistsError
         If the file is there and `overwrite` is False.
     """
+    with whole_file(path, overwrite=overwrite) as temporary, temporary.open("wb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
+    """As :func:`write_atomically`, for a program that wants a name to write to.
+
+    Yields
+    ------
+    temporary : Path
+        A hidden, empty file beside `path`.
+    """
     make_folder(path.parent)
     try:
-        file = tempfile.NamedTemporaryFile(  # noqa: SIM115  (closed before the rename)
-            dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
-        )
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART_SUFFIX)
+        os.close(handle)
     except OSError as error:
         raise _output_error(path, error) from error
-    temporary = Path(file.name)
+    temporary = Path(name)
     try:
-        with file:
-            yield file
+        yield temporary
         temporary.chmod(0o666 & ~_umask())
         if overwrite:
             temporary.replace(path)
@@ -96,10 +122,18 @@ def write_atomically(path: Path, *, overwrite: bool = True) -> Iterator[IO[bytes
             _rename_to_new(temporary, path)
     except FileExistsError:
         raise
+    except SoundDiffusionError:
+        raise
     except OSError as error:
         raise _output_error(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what writes that were killed have left in a folder."""
+    for path in folder.glob(f".*{PART_SUFFIX}"):
+        path.unlink(missing_ok=True)
 
 
 def _umask() -> int:
@@ -167,8 +201,8 @@ def write_png(picture: Image.Image, file: IO[bytes], recipe: Mapping[str, Any]) 
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
-    info.add_itxt(PARAMETERS_KEY, parameters_text(recipe))
-    info.add_itxt(RECIPE_KEY, json.dumps(recipe, sort_keys=True, ensure_ascii=False))
+    info.add_itxt(PARAMETERS_KEY, parameters_text(recipe).encode(errors="replace"))
+    info.add_itxt(RECIPE_KEY, json.dumps(recipe, sort_keys=True))
     picture.save(file, format="PNG", pnginfo=info)
 
 

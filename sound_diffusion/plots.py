@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from sound_diffusion.constants import SAMPLE_RATE
+from sound_diffusion.constants import N_ROWS, SAMPLE_RATE
+from sound_diffusion.features import N_MELS, extract_at
+from sound_diffusion.timeline import SampleBuffer
 from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from PIL import Image
 
-__all__ = ["plot_picture", "waveform_envelope"]
+__all__ = ["SoundOverview", "contact_sheet", "plot_picture", "sound_overview"]
+
+WAVE_COLOUR = "#30508c"
+OVERVIEW_COLUMNS = 1200
+OVERVIEW_SAMPLES = 1 << 20  # held in memory at once, about 24 seconds
+MEL_REACH = 1024  # samples on either side of a moment that a column of the mel spectrum looks at
+CONTACT_SHEET_FRAMES = 12
 
 
-def waveform_envelope(y: FloatArray, n_columns: int) -> tuple[FloatArray, FloatArray]:
-    """Lowest and highest sample of each of `n_columns` equal stretches of a sound.
+def _figure(inches: tuple[float, float]) -> Figure:
+    # It speaks when it builds its cache, once on every machine.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+    from matplotlib.figure import Figure
 
-    Parameters
-    ----------
-    y : np.ndarray [shape=(n,), dtype=float32]
-        Samples.
-    n_columns : int
-        Fewer are returned for a sound with fewer samples.
-
-    Returns
-    -------
-    low, high : np.ndarray [shape=(m,), dtype=float32], 1 <= m <= n_columns
-    """
-    if not len(y):
-        return np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.float32)
-    starts = np.unique(np.linspace(0, len(y), n_columns, endpoint=False).astype(np.int64))
-    return np.minimum.reduceat(y, starts), np.maximum.reduceat(y, starts)
+    return Figure(figsize=inches, layout="constrained")
 
 
 def plot_picture(
@@ -51,19 +54,14 @@ def plot_picture(
     file : binary file
         Where the PNG goes.
     """
-    import logging
-
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # speaks when it builds its cache
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
+    figure = _figure((13, 4.2))
     wave, heat, image = figure.subplots(1, 3, width_ratios=[1, 1.25, 1])
     figure.suptitle(title, fontsize=11)
     if samples is not None:
-        low, high = waveform_envelope(samples, 1000)
-        seconds = np.linspace(0, len(samples) / SAMPLE_RATE, len(low))
-        wave.fill_between(seconds, low, high, color="#30508c", linewidth=0.4)
-        wave.set(title="waveform", xlabel="seconds", ylabel="sample", xlim=(0, seconds[-1] or 1))
+        sound = sound_overview(iter([samples]), len(samples))
+        seconds = np.linspace(0, sound.duration, len(sound.low))
+        wave.fill_between(seconds, sound.low, sound.high, color=WAVE_COLOUR, linewidth=0.4)
+        wave.set(title="waveform", xlabel="seconds", ylabel="sample", xlim=(0, sound.duration))
     else:
         wave.text(0.5, 0.5, "an embedding\nfrom a file", ha="center", va="center")
         wave.set_axis_off()
@@ -73,4 +71,102 @@ def plot_picture(
     image.imshow(picture)
     image.set(title=f"picture {picture.width} x {picture.height}")
     image.set_axis_off()
+    figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
+
+
+@dataclass(frozen=True)
+class SoundOverview:
+    """A sound in as many columns as a plot is wide.
+
+    Attributes
+    ----------
+    duration : float
+        Seconds.
+    low, high : np.ndarray [shape=(m,), dtype=float32]
+        Lowest and highest sample of each stretch.
+    levels : np.ndarray [shape=(m, 128), dtype=float32]
+        Mel spectrum in the middle of each stretch, in [0, 1].
+    """
+
+    duration: float
+    low: FloatArray
+    high: FloatArray
+    levels: FloatArray
+
+
+def sound_overview(blocks: Iterator[FloatArray], n_samples: int) -> SoundOverview:
+    """Summarise a stream of samples for plotting.
+
+    Parameters
+    ----------
+    blocks : iterator of np.ndarray [shape=(n,), dtype=float32]
+        The sound at 44,100 Hz, as from :func:`sound_diffusion.stream_audio`.
+    n_samples : int
+        Its length.
+
+    Returns
+    -------
+    overview : SoundOverview
+    """
+    edges = np.unique(np.linspace(0, n_samples, OVERVIEW_COLUMNS + 1).astype(np.int64))
+    # As many columns at a time as a feature has moments, fewer where they are long.
+    at_once = max(1, min(N_ROWS, OVERVIEW_SAMPLES * (len(edges) - 1) // n_samples))
+    buffer = SampleBuffer(blocks)
+    low, high, levels = [], [], []
+    for start in range(0, len(edges) - 1, at_once):
+        stretch = edges[start : start + at_once + 1]
+        first = max(int(stretch[0]) - MEL_REACH, 0)
+        samples = buffer.read(first, int(stretch[-1]) + MEL_REACH)
+        inner = samples[stretch[0] - first : stretch[-1] - first]
+        low.append(np.minimum.reduceat(inner, stretch[:-1] - stretch[0]))
+        high.append(np.maximum.reduceat(inner, stretch[:-1] - stretch[0]))
+        middles = (stretch[:-1] + stretch[1:]) // 2 - first
+        levels.append(extract_at(samples, middles, "melspectrogram", N_MELS)[: len(middles)])
+    duration = n_samples / SAMPLE_RATE
+    return SoundOverview(duration, np.concatenate(low), np.concatenate(high), np.concatenate(levels))
+
+
+def contact_sheet(frames: Sequence[Path], fps: Fraction, sound: SoundOverview, file: IO[bytes]) -> None:
+    """Plot evenly spaced frames over the waveform and the spectrogram, as a PNG.
+
+    Parameters
+    ----------
+    frames : sequence of Path
+        All frames of a film.
+    fps : Fraction
+        Frames a second.
+    sound : SoundOverview
+    file : binary file
+        Where the PNG goes.
+    """
+    from PIL import Image
+
+    figure = _figure((16, 6.4))
+    columns = min(CONTACT_SHEET_FRAMES, len(frames))
+    middles = ((np.arange(columns) + 0.5) * len(frames) / columns).astype(int)
+    grid = figure.add_gridspec(3, columns, height_ratios=[16 / max(columns, 6), 1, 1.6])
+    for column, index in enumerate(middles):
+        axes = figure.add_subplot(grid[0, column])
+        with Image.open(frames[index]) as frame:
+            axes.imshow(frame.convert("RGB"))
+        axes.set_title(f"{float((index + 1) / fps):.2f} s", fontsize=8)
+        axes.set_axis_off()
+    wave, spectrum = figure.add_subplot(grid[1, :]), figure.add_subplot(grid[2, :])
+    seconds = np.linspace(0, sound.duration, len(sound.low))
+    wave.fill_between(seconds, sound.low, sound.high, color=WAVE_COLOUR, linewidth=0.4, step="mid")
+    wave.set(ylabel="sample", xticks=[])
+    spectrum.imshow(
+        sound.levels.T,
+        aspect="auto",
+        origin="lower",
+        cmap="magma",
+        extent=(0, sound.duration, 0, 1),
+        vmin=0,
+        vmax=1,
+    )
+    spectrum.set(xlabel="seconds", ylabel="mel frequency", yticks=[])
+    for axes in (wave, spectrum):
+        axes.set_xlim(0, sound.duration)
+        for index in middles:
+            axes.axvline(float((index + 1) / fps), color="#888888", linewidth=0.6, linestyle=":")
     figure.savefig(file, format="png", dpi=100, metadata={"Software": None})

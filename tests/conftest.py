@@ -1,11 +1,16 @@
 """Signals with known answers, and models built small from their configurations."""
 
 import json
+import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+
+# Threads that wait for each other cost small models more than they bring, most of all on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SAMPLE_RATE = 44_100
 
@@ -44,6 +49,7 @@ def tiny_model_folder(tmp_path_factory):
         rescale_betas_zero_snr=True,
         timestep_spacing="trailing",
         clip_sample=False,
+        steps_offset=1,
     )
     pipeline = StableDiffusionPipeline(
         vae=vae,
@@ -97,3 +103,57 @@ def sine_file(sine, tmp_path) -> Path:
     path = tmp_path / "sine.wav"
     soundfile.write(path, sine, SAMPLE_RATE)
     return path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of a script left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def paths(self) -> list[Path]:
+        """The paths that it printed."""
+        return [Path(line) for line in self.out.splitlines()]
+
+    @property
+    def error(self) -> str:
+        """Its one error line."""
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        assert ": error: " in lines[0]
+        assert "Traceback" not in self.err
+        return lines[0]
+
+
+@pytest.fixture
+def model_loads(tiny_model, tiny_model_folder, monkeypatch):
+    """Load the tiny model once for all tests, and list every load that a script asks for."""
+    from sound_diffusion import models
+
+    loads: list[str] = []
+    load_model = models.load_model
+
+    def load(name="auto", *, device="auto", precision="auto"):
+        loads.append(name)
+        own = name == str(tiny_model_folder) and device in ("auto", "cpu") and precision in ("auto", "full")
+        return tiny_model if own else load_model(name, device=device, precision=precision)
+
+    monkeypatch.setattr(models, "load_model", load)
+    return loads
+
+
+@pytest.fixture
+def audio2img(model_loads, tiny_model_folder, tmp_path, capsys):
+    """Run ``audio2img.main`` with the tiny model, results in ``tmp_path / "out"``."""
+    import audio2img
+
+    def run(*words) -> Outcome:
+        capsys.readouterr()
+        where = ["--model", str(tiny_model_folder), "--device", "cpu", "--outdir", str(tmp_path / "out")]
+        code = audio2img.main([*where, *map(str, words)])
+        return Outcome(code, *capsys.readouterr())
+
+    return run

@@ -1,0 +1,352 @@
+"""The work of audio2video: a sound becomes frames in a run folder, and the frames a film."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sound_diffusion.audio import hash_file, stream_audio
+from sound_diffusion.diffusion import PaintSettings, load_picture, paint_batch
+from sound_diffusion.embeddings import scale
+from sound_diffusion.errors import ParameterError
+from sound_diffusion.models import Model, find_model, fingerprint, model_name, read_defaults
+from sound_diffusion.outputs import make_folder, run_name, versions, write_atomically
+from sound_diffusion.requests import Request
+from sound_diffusion.run_folder import RunFolder
+from sound_diffusion.timeline import Frame, Timeline, frame_features
+from sound_diffusion.typing import FloatArray
+from sound_diffusion.video import FILM_SUFFIXES, Film, SoundTrack, encode_film
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from sound_diffusion.cli import ProgressBar
+
+__all__ = ["MODES", "FilmPlan", "FilmRequest", "make_film", "plan_films"]
+
+MODES = ("img2img", "txt2img")
+DEFAULT_SEED_MODES = {"img2img": "increment", "txt2img": "fixed"}
+# The film so far is made again after this much work, and never takes more than a tenth of the time.
+IN_PROGRESS_SECONDS = 180.0
+IN_PROGRESS_SHARE = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmRequest(Request):
+    """What the user wants of every sound.
+
+    Attributes
+    ----------
+    fps : Fraction
+        Frames a second.
+    window : Fraction or None
+        Seconds of sound in a frame. None: what the model declares, else the duration of one frame.
+    mode : {"img2img", "txt2img"}
+        Each frame painted over the one before, or each from its own slice of the sound alone.
+    seed_mode : str or None
+        See :class:`sound_diffusion.timeline.Timeline`. None: ``increment`` for img2img, since a fixed seed
+        makes chained pictures bloom, and ``fixed`` for txt2img.
+    batch_size : int
+        Frames painted at once with txt2img.
+    preview : int or None
+        Make a film of every n-th frame, in a run folder of its own.
+    keep_frames, audio, force, skip_existing : bool
+        Keep the frames when the film is done; put the sound into it; start over where the run folder holds
+        another request; leave out sounds whose film is there.
+    output : Path or None
+        The film, or only its suffix. None: NAME.mp4 in the run folder.
+    """
+
+    outdir: Path = Path("outputs/audio2video-samples")
+    strength: float | None = 0.4
+    fps: Fraction = Fraction(12)
+    window: Fraction | None = None
+    mode: str = "img2img"
+    seed_mode: str | None = None
+    batch_size: int = 1
+    preview: int | None = None
+    keep_frames: bool = True
+    audio: bool = True
+    output: Path | None = None
+    force: bool = False
+    skip_existing: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mode not in MODES:
+            raise ParameterError(f"unknown mode {self.mode!r}", f"one of {', '.join(MODES)}")
+        if self.batch_size < 1:
+            raise ParameterError(f"--batch-size {self.batch_size}", "at least 1")
+        if self.mode == "img2img" and self.batch_size > 1:
+            raise ParameterError(
+                f"--batch-size {self.batch_size} with --mode img2img", "1: each frame needs the one before"
+            )
+        if self.mode == "txt2img" and self.init_image is not None:
+            raise ParameterError("--init-img with --mode txt2img", "--mode img2img")
+        if self.output is not None and self.film_suffix not in FILM_SUFFIXES:
+            raise ParameterError(f"--output {self.output}", f"a name that ends in {', '.join(FILM_SUFFIXES)}")
+        self.timeline(n_samples=1, declared_window=None)  # checks fps, window, preview and seed mode
+
+    @property
+    def film_suffix(self) -> str:
+        """Suffix of the film, with its dot."""
+        if self.output is None:
+            return ".mp4"
+        return (self.output.suffix or self.output.name).lower()
+
+    def timeline(self, n_samples: int, declared_window: float | None) -> Timeline:
+        """Lay out the frames over a sound of `n_samples` at 44,100 Hz."""
+        window = self.window
+        if window is None and declared_window is not None:
+            window = Fraction(str(declared_window))
+        return Timeline(
+            n_samples=n_samples,
+            fps=self.fps,
+            window=window,
+            feature=self.feature,
+            seed=self.seed,
+            seed_mode=self.seed_mode or DEFAULT_SEED_MODES[self.mode],
+            strength=0.0 if self.strength is None else self.strength,
+            stride=1 if self.preview is None else self.preview,
+        )
+
+
+@dataclass(frozen=True)
+class FilmPlan:
+    """A request with everything filled in that the model declares; made before the model is loaded."""
+
+    request: FilmRequest
+    settings: PaintSettings
+    model: str
+    model_fingerprint: str | None
+    window: float | None
+    scaling: str
+    init_image: Image.Image | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A film in the making: the sound, its frames in time, and the folder on disk."""
+
+    sound: Path
+    plan: FilmPlan
+    timeline: Timeline
+    folder: RunFolder
+
+    @property
+    def film(self) -> Path:
+        """Where the finished film goes."""
+        request = self.plan.request
+        if request.output is not None and request.output.suffix:
+            return request.output
+        return self.folder.path / f"{self.folder.path.name}{request.film_suffix}"
+
+    @property
+    def film_entry(self) -> dict[str, Any]:
+        """What the finished film depends on beside its frames."""
+        return {"path": str(self.film), "audio": self.plan.request.audio}
+
+    def blocks(self) -> Iterator[FloatArray]:
+        """Stream the sound."""
+        request = self.plan.request
+        return stream_audio(self.sound, offset=request.offset, duration=request.duration)
+
+
+def plan_films(request: FilmRequest, n_sounds: int = 1) -> FilmPlan:
+    """Check a request against the model that it names, without loading the model.
+
+    Parameters
+    ----------
+    request : FilmRequest
+    n_sounds : int
+        How many films will be made.
+
+    Returns
+    -------
+    plan : FilmPlan
+
+    Raises
+    ------
+    ModelError
+        If there is no such model.
+    ParameterError
+        If settings of the request and the model do not go together, or the picture to start from cannot be
+        read.
+    """
+    if request.output is not None and request.output.suffix and n_sounds != 1:
+        raise ParameterError(
+            f"--output {request.output} with {n_sounds} sounds",
+            "one sound",
+            f"use --output {request.film_suffix}",
+        )
+    location = find_model(request.model)
+    defaults = read_defaults(location)
+    return FilmPlan(
+        request,
+        request.settings(defaults, over_pictures=request.mode == "img2img"),
+        model_name(request.model),
+        fingerprint(location),
+        defaults.window,
+        request.scaling_for(defaults),
+        None if request.init_image is None else load_picture(request.init_image),
+    )
+
+
+def make_film(sound: Path, plan: FilmPlan, load: Callable[[], Model], bar: ProgressBar) -> Iterator[Path]:
+    """Make the film of one sound, or go on where an earlier run of the same request stopped.
+
+    Parameters
+    ----------
+    sound : Path
+    plan : FilmPlan
+    load : callable
+        Returns the model; called when the sound is known to be good and frames are missing.
+    bar : ProgressBar
+        Counts frames.
+
+    Yields
+    ------
+    path : Path
+        The film.
+
+    Raises
+    ------
+    AudioError
+        If the sound cannot be used.
+    RunFolderError
+        If the run folder holds frames of another request.
+    PaintingError, VideoError, OutputError
+        If painting, encoding or saving fails; the frames that are done stay.
+    KeyboardInterrupt
+        With the number of frames that are done.
+    """
+    request = plan.request
+    folder = RunFolder(request.outdir / (run_name(sound) + ("-preview" if request.preview else "")))
+    if request.skip_existing and Run(sound, plan, request.timeline(1, None), folder).film.exists():
+        return
+    n_samples = sum(map(len, stream_audio(sound, offset=request.offset, duration=request.duration)))
+    run = Run(sound, plan, request.timeline(n_samples, plan.window), folder)
+    manifest = _manifest(run)
+    if request.force:
+        folder.clear()
+    if folder.claim(manifest) != run.film_entry or not run.film.exists():
+        _paint_missing_frames(run, manifest["request"], load, bar)
+        _finish(run, manifest)
+    if not request.keep_frames:
+        shutil.rmtree(folder.frames, ignore_errors=True)
+    yield run.film
+
+
+def _manifest(run: Run) -> dict[str, Any]:
+    """Everything that decides what the frames look like, in JSON types."""
+    plan, timeline = run.plan, run.timeline
+    init_image = plan.request.init_image
+    request = {
+        "sound": str(run.sound),
+        "sound_sha256": hash_file(run.sound),
+        "offset": plan.request.offset,
+        "duration": plan.request.duration,
+        "feature": plan.request.feature,
+        "scaling": plan.scaling,
+        "fps": str(timeline.fps),
+        "window": None if timeline.window is None else str(timeline.window),
+        "every_nth_frame": timeline.stride,
+        "mode": plan.request.mode,
+        "seed": timeline.seed,
+        "seed_mode": timeline.seed_mode,
+        "batch_size": plan.request.batch_size,
+        "model": plan.model,
+        "model_fingerprint": plan.model_fingerprint,
+        "device": plan.request.device,
+        "precision": plan.request.precision,
+        "init_image": None if init_image is None else str(init_image),
+        "init_image_sha256": None if init_image is None else hash_file(init_image),
+        **asdict(plan.settings),
+    }
+    return {
+        "request": request,
+        "n_samples": timeline.n_samples,
+        "n_frames": len(timeline),
+        "versions": versions(),
+    }
+
+
+def _paint_missing_frames(
+    run: Run, recipe: dict[str, Any], load: Callable[[], Model], bar: ProgressBar
+) -> None:
+    """Paint from the first missing frame to the end."""
+    make_folder(run.folder.frames)
+    n_frames = len(run.timeline)
+    done = run.folder.count_frames(n_frames)
+    bar.extend(n_frames, done)
+    if done == n_frames:
+        return
+    # Whole batches are painted again, so that every frame is made in the same company as in one go.
+    start = done - done % run.plan.request.batch_size
+    refresh_at, began = IN_PROGRESS_SECONDS, time.monotonic()
+    try:
+        bar.update(0)
+        model = load()
+        bar.update(0)
+        for frame in _paint_frames(run, model, recipe, start):
+            if frame.index >= done:
+                done = frame.index + 1
+                bar.update()
+            elapsed = time.monotonic() - began
+            if elapsed >= refresh_at and done < n_frames:
+                _encode(run, run.folder.in_progress, recipe, n_frames=done, draft=True)
+                cost = time.monotonic() - began - elapsed
+                refresh_at = elapsed + cost + max(IN_PROGRESS_SECONDS, cost / IN_PROGRESS_SHARE)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"{done} of {n_frames} frames of {run.folder.path.name} are done; the same command continues"
+        ) from None
+
+
+def _paint_frames(run: Run, model: Model, recipe: dict[str, Any], start: int) -> Iterator[Frame]:
+    """Paint and save frame after frame; the previous picture is the state."""
+    plan = run.plan
+    previous = plan.init_image
+    if start and plan.request.mode == "img2img":
+        previous = load_picture(run.folder.frame(start - 1))
+    features = frame_features(run.blocks(), run.timeline, model.width, start)
+    while batch := list(islice(features, plan.request.batch_size)):
+        pictures = paint_batch(
+            model,
+            [scale(matrix, plan.scaling, model.empty_prompt) for _, matrix in batch],
+            [frame.seed for frame, _ in batch],
+            replace(plan.settings, strength=batch[0][0].strength),
+            None if previous is None else [previous],
+        )
+        for (frame, _), picture in zip(batch, pictures, strict=True):
+            run.folder.save_frame(frame.index, picture, recipe | {"frame": frame.index, "seed": frame.seed})
+            yield frame
+        if plan.request.mode == "img2img":
+            previous = pictures[-1]
+
+
+def _encode(run: Run, path: Path, recipe: dict[str, Any], *, n_frames: int, draft: bool = False) -> None:
+    request = run.plan.request
+    sound = SoundTrack(run.sound, request.offset, request.duration) if request.audio else None
+    comment = json.dumps(recipe, sort_keys=True, ensure_ascii=False)
+    encode_film(Film(run.folder.frames, n_frames, run.timeline.shown_fps, sound, comment, draft), path)
+
+
+def _finish(run: Run, manifest: dict[str, Any]) -> None:
+    """Make film and contact sheet."""
+    from sound_diffusion.plots import contact_sheet, sound_overview
+
+    n_frames = len(run.timeline)
+    _encode(run, run.film, manifest["request"], n_frames=n_frames)
+    overview = sound_overview(run.blocks(), run.timeline.n_samples)
+    frames = [run.folder.frame(index) for index in range(n_frames)]
+    with write_atomically(run.film.with_suffix(".png")) as file:
+        contact_sheet(frames, run.timeline.shown_fps, overview, file)
+    run.folder.finish(manifest, run.film_entry)

@@ -1,0 +1,143 @@
+"""The run folder of a film: its manifest and its frames, from which an interrupted run goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sound_diffusion.errors import RunFolderError
+from sound_diffusion.outputs import remove_parts, write_atomically, write_png
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["RunFolder"]
+
+PNG_END = b"IEND\xaeB`\x82"
+# Entries of a request that may change: what counts is the contents of these files.
+PATH_ENTRIES = ("sound", "init_image")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one film.
+
+    Attributes
+    ----------
+    path : Path
+    """
+
+    path: Path
+
+    @property
+    def frames(self) -> Path:
+        """Folder of the frames."""
+        return self.path / "frames"
+
+    @property
+    def manifest(self) -> Path:
+        """The file that says which request the frames belong to."""
+        return self.path / "manifest.json"
+
+    @property
+    def in_progress(self) -> Path:
+        """The film so far, to be watched while the rest is made."""
+        return self.path / f"{self.path.name}.in-progress.mp4"
+
+    def frame(self, index: int) -> Path:
+        """File of a frame."""
+        return self.frames / f"{index:05d}.png"
+
+    def claim(self, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Make the folder the one of a request, or find that it is.
+
+        Parameters
+        ----------
+        manifest : mapping
+            In JSON types; what decides about the frames is its entry ``request``.
+
+        Returns
+        -------
+        film : dict or None
+            The entry ``film`` of the manifest on disk, which :meth:`finish` wrote.
+
+        Raises
+        ------
+        RunFolderError
+            If the folder holds frames of another request, with what differs.
+        OutputError
+            If it cannot be written.
+        """
+        for folder in (self.path, self.frames):
+            remove_parts(folder)
+        old = self._read_manifest()
+        if old is None:
+            self._write_manifest(manifest)
+            return None
+        differences = [
+            f"{key} was {old['request'].get(key)}, is {value}"
+            for key, value in manifest["request"].items()
+            if old["request"].get(key) != value and key not in PATH_ENTRIES
+        ]
+        if differences:
+            raise RunFolderError(
+                f"{self.path} holds another film: {', '.join(differences)}",
+                remedy="use --force to start over, or another --outdir",
+            )
+        film: dict[str, Any] | None = old.get("film")
+        return film
+
+    def clear(self) -> None:
+        """Remove the frames and the manifest."""
+        shutil.rmtree(self.frames, ignore_errors=True)
+        for path in (self.manifest, self.in_progress):
+            path.unlink(missing_ok=True)
+
+    def count_frames(self, n_frames: int) -> int:
+        """Count the whole frames from the first one on, at most `n_frames`."""
+        for index in range(n_frames):
+            if not _is_whole(self.frame(index)):
+                return index
+        return n_frames
+
+    def save_frame(self, index: int, picture: Image.Image, recipe: Mapping[str, Any]) -> None:
+        """Save a frame with its recipe inside."""
+        with write_atomically(self.frame(index)) as file:
+            write_png(picture, file, recipe)
+
+    def finish(self, manifest: Mapping[str, Any], film: Mapping[str, Any]) -> None:
+        """Note that the film is done, with what it depends on beside its frames."""
+        self.in_progress.unlink(missing_ok=True)
+        self._write_manifest({**manifest, "film": film})
+
+    def _read_manifest(self) -> dict[str, Any] | None:
+        try:
+            manifest = json.loads(self.manifest.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):  # the latter is met again when it is written
+            return None
+        except (OSError, ValueError) as error:
+            raise RunFolderError(
+                f"{self.manifest}: cannot be read ({error})", "JSON", "use --force to start over"
+            ) from error
+        if not (isinstance(manifest, dict) and isinstance(manifest.get("request"), dict)):
+            raise RunFolderError(
+                f"{self.manifest}: no manifest of a film", remedy="use --force to start over"
+            )
+        return manifest
+
+    def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        with write_atomically(self.manifest) as file:
+            file.write((json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a PNG file goes on to its last chunk."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        file.seek(-len(PNG_END), 2)
+        return file.read() == PNG_END
+    return False

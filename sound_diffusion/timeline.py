@@ -1,0 +1,223 @@
+"""Time in a film: which samples, which seed and which strength every frame uses.
+
+All times are exact fractions of a second, so that picture and sound cannot drift apart at any frame rate
+and any length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from sound_diffusion.constants import N_ROWS, SAMPLE_RATE
+from sound_diffusion.errors import ParameterError
+from sound_diffusion.features import extract_at, get_feature
+from sound_diffusion.typing import FloatArray, IntArray
+
+__all__ = ["SEED_MODES", "Frame", "SampleBuffer", "Timeline", "frame_features", "parse_rate", "parse_window"]
+
+SEED_MODES = ("increment", "fixed", "random")
+FASTEST_RATE = 1000  # frames a second
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a film: all that painting it needs, apart from the sound and the previous picture.
+
+    Attributes
+    ----------
+    index : int
+        0 for the first frame of the film.
+    end : Fraction
+        Seconds at which the frame ends; its newest moment lies just before.
+    window : Fraction
+        Seconds of sound that it shows.
+    seed : int
+        Of the noise.
+    strength : float
+        How much of the previous picture is forgotten, in [0, 1].
+    """
+
+    index: int
+    end: Fraction
+    window: Fraction
+    seed: int
+    strength: float
+
+    @property
+    def moments(self) -> IntArray:
+        """Sample positions of its rows: round(44100 * (end - window + j * window / 77)), shape (77,).
+
+        The products are exact integers; a tie is rounded to the even neighbour, as ``round`` does.
+        """
+        start = self.end - self.window
+        denominator = math.lcm(start.denominator, N_ROWS * self.window.denominator)
+        first = SAMPLE_RATE * start.numerator * (denominator // start.denominator)
+        step = SAMPLE_RATE * self.window.numerator * (denominator // (N_ROWS * self.window.denominator))
+        return np.array([_round_half_even(first + j * step, denominator) for j in range(N_ROWS)], np.int64)
+
+
+def _round_half_even(numerator: int, denominator: int) -> int:
+    quotient, remainder = divmod(2 * numerator + denominator, 2 * denominator)
+    return quotient - (remainder == 0 and quotient % 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeline:
+    """The frames of a film.
+
+    Attributes
+    ----------
+    n_samples : int
+        Length of the sound at 44,100 Hz.
+    fps : Fraction
+        Frames a second.
+    window : Fraction or None
+        Seconds of sound in a frame. None: the duration of one frame, so that no column is used twice.
+    feature : str
+        A key of :data:`sound_diffusion.features.FEATURES`. One that is not windowed reads what follows the
+        frame's own time, whatever the window.
+    seed : int
+    seed_mode : {"increment", "fixed", "random"}
+        ``increment``: seed + index; ``fixed``: seed; ``random``: drawn from seed and index.
+    strength : float
+    stride : int
+        Show every n-th frame only, at fps / n: the frames of a preview.
+    """
+
+    n_samples: int
+    fps: Fraction
+    window: Fraction | None = None
+    feature: str = "fft"
+    seed: int = 42
+    seed_mode: str = "increment"
+    strength: float = 0.4
+    stride: int = 1
+
+    def __post_init__(self) -> None:
+        if self.n_samples < 1:
+            raise ParameterError(f"a sound of {self.n_samples} samples", "at least 1")
+        if not 0 < self.fps <= FASTEST_RATE:
+            raise ParameterError(
+                f"{self.fps} frames a second (--fps)", f"more than 0, at most {FASTEST_RATE}"
+            )
+        if self.window is not None and not 0 < self.window <= 60:
+            raise ParameterError(f"window of {float(self.window):g} s (--window)", "more than 0, at most 60")
+        if self.seed_mode not in SEED_MODES:
+            raise ParameterError(f"unknown seed mode {self.seed_mode!r}", f"one of {', '.join(SEED_MODES)}")
+        if self.stride < 1:
+            raise ParameterError(f"every {self.stride}-th frame (--preview)", "1 or more")
+
+    @property
+    def shown_fps(self) -> Fraction:
+        """Frames a second of the film as it is shown."""
+        return self.fps / self.stride
+
+    def __len__(self) -> int:
+        """Count the frames that cover the sound: ceil(duration * fps) without a stride."""
+        return math.ceil(Fraction(self.n_samples, SAMPLE_RATE) * self.shown_fps)
+
+    def __getitem__(self, index: int) -> Frame:
+        """Describe one frame; `index` counts the frames that are shown."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        position = index * self.stride
+        windowed = get_feature(self.feature).windowed
+        window = self.window if self.window is not None and windowed else 1 / self.fps
+        return Frame(index, (position + 1) / self.fps, window, self._seed(position), self.strength)
+
+    def _seed(self, position: int) -> int:
+        if self.seed_mode == "increment":
+            return self.seed + position
+        if self.seed_mode == "fixed":
+            return self.seed
+        return int(np.random.default_rng([self.seed, position]).integers(2**32))
+
+
+def parse_rate(text: str) -> Fraction:
+    """Read frames a second: an integer, a decimal or a fraction such as ``24000/1001``.
+
+    Raises
+    ------
+    ParameterError
+        If `text` is none of these.
+    """
+    return _parse_fraction(text, f"{text!r} frames a second (--fps)")
+
+
+def parse_window(text: str) -> Fraction:
+    """Read a window in seconds, as :func:`parse_rate` reads a rate."""
+    return _parse_fraction(text, f"window of {text!r} seconds (--window)")
+
+
+def _parse_fraction(text: str, found: str) -> Fraction:
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise ParameterError(found, "a number or a fraction such as 24000/1001") from None
+
+
+class SampleBuffer:
+    """Random access to a stream of samples, as long as nobody looks back further than the last look.
+
+    Parameters
+    ----------
+    blocks : iterator of np.ndarray [shape=(n,), dtype=float32]
+        The sound, from its first sample on.
+    """
+
+    def __init__(self, blocks: Iterator[FloatArray]) -> None:
+        self._blocks = blocks
+        self._samples: FloatArray = np.zeros(0, dtype=np.float32)
+        self._first = 0
+
+    def read(self, first: int, stop: int) -> FloatArray:
+        """Return samples first .. stop - 1, fewer at the end of the sound.
+
+        `first` must not be less than in the call before.
+        """
+        assert first >= self._first, "the stream has gone past these samples"
+        while self._first + len(self._samples) < stop:
+            block = next(self._blocks, None)
+            if block is None:
+                break
+            keep = self._samples[first - self._first :]
+            # A jump ahead of all that was read leaves nothing to keep, and the stream to catch up with it.
+            self._first = min(first, self._first + len(self._samples))
+            self._samples = np.concatenate([keep, block])
+        return self._samples[first - self._first : stop - self._first]
+
+
+def frame_features(
+    blocks: Iterator[FloatArray], timeline: Timeline, width: int, start: int = 0
+) -> Iterator[tuple[Frame, FloatArray]]:
+    """Evaluate the feature of frame after frame, in memory that does not grow with the sound.
+
+    Parameters
+    ----------
+    blocks : iterator of np.ndarray [shape=(n,), dtype=float32]
+        The sound, from its first sample on, as from :func:`sound_diffusion.stream_audio`.
+    timeline : Timeline
+    width : int
+        Columns D: the width of the model's cross-attention.
+    start : int
+        The frame to begin with.
+
+    Yields
+    ------
+    frame : Frame
+    matrix : np.ndarray [shape=(77, width), dtype=float32]
+        The feature at the frame's moments, unscaled.
+    """
+    feature = get_feature(timeline.feature)
+    buffer = SampleBuffer(blocks)
+    for index in range(start, len(timeline)):
+        frame = timeline[index]
+        moments = frame.moments
+        first = max(int(moments[0]) - feature.before(width), 0)
+        samples = buffer.read(first, int(moments[-1]) + feature.after(width) + 1)
+        yield frame, extract_at(samples, moments - first, timeline.feature, width)

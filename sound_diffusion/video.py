@@ -1,0 +1,138 @@
+"""Films: numbered frames on disk and a sound become one file that plays everywhere."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from sound_diffusion.errors import ParameterError, VideoError
+from sound_diffusion.outputs import whole_file
+
+__all__ = ["FILM_SUFFIXES", "Film", "SoundTrack", "encode_film"]
+
+FRAME_PATTERN = "%05d.png"  # of ffmpeg; more digits are taken when the number needs them
+
+BITEXACT = ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact"]
+# yuv420p halves the chroma, so that an odd side gets one more row or column of the border's colour.
+EVEN_SIZE = "pad=ceil(iw/2)*2:ceil(ih/2)*2,format=yuv420p"
+H264 = ["-vf", EVEN_SIZE, "-c:v", "libx264", "-crf", "18", "-c:a", "aac", "-b:a", "192k"]
+VP9 = ["-vf", EVEN_SIZE, "-c:v", "libvpx-vp9", "-crf", "24", "-b:v", "0", "-row-mt", "1"]
+ENCODERS = {
+    ".mp4": [*H264, "-movflags", "+faststart", "-f", "mp4"],
+    ".mkv": [*H264, "-f", "matroska"],
+    ".webm": [*VP9, "-c:a", "libopus", "-b:a", "160k", "-f", "webm"],
+    ".gif": ["-f", "gif"],
+}
+FILM_SUFFIXES = tuple(ENCODERS)
+
+
+@dataclass(frozen=True)
+class SoundTrack:
+    """The part of a sound file that is heard in a film: `offset` and `duration` in seconds."""
+
+    path: Path
+    offset: float = 0.0
+    duration: float | None = None
+
+
+@dataclass(frozen=True)
+class Film:
+    """What goes into a film.
+
+    Attributes
+    ----------
+    frames : Path
+        Folder with 00000.png, 00001.png, ...
+    n_frames : int
+        How many of them are shown.
+    fps : Fraction
+        Frames a second.
+    sound : SoundTrack or None
+        None for a silent film.
+    comment : str
+        Metadata that players show: the recipe.
+    draft : bool
+        Whether it is encoded fast rather than small.
+    """
+
+    frames: Path
+    n_frames: int
+    fps: Fraction
+    sound: SoundTrack | None = None
+    comment: str = ""
+    draft: bool = False
+
+
+def encode_film(film: Film, path: Path) -> None:
+    """Encode a film with the ffmpeg that imageio-ffmpeg brings.
+
+    Parameters
+    ----------
+    film : Film
+    path : Path
+        Ends in one of :data:`FILM_SUFFIXES`, which chooses the format: H.264 (CRF 18, yuv420p) with AAC in
+        .mp4 and .mkv, VP9 with Opus in .webm, and .gif without sound. It appears when it is whole.
+
+    Raises
+    ------
+    ParameterError
+        If the suffix is none of these.
+    VideoError
+        If ffmpeg fails, with its own words. The frames stay as they are.
+    OutputError
+        If the folder cannot be written.
+    """
+    if path.suffix.lower() not in ENCODERS:
+        raise ParameterError(f"film {path}", f"a name that ends in {', '.join(FILM_SUFFIXES)}")
+    with whole_file(path) as temporary, contextlib.ExitStack() as stack:
+        if path.suffix.lower() == ".gif":
+            palette = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "palette.png"
+            trimmed = f"trim=end_frame={film.n_frames},palettegen=stats_mode=diff"
+            _run_ffmpeg([*_frames_input(film), "-vf", trimmed, str(palette)], film, path, 1)
+            output = ["-i", str(palette), "-lavfi", "paletteuse=dither=bayer:bayer_scale=3"]
+        else:
+            output = [*_sound_input(film), "-metadata", f"comment={film.comment}", *BITEXACT]
+        output += [*ENCODERS[path.suffix.lower()], "-frames:v", str(film.n_frames)]
+        if film.draft and "libx264" in output:
+            output += ["-preset", "ultrafast"]
+        _run_ffmpeg([*_frames_input(film), *output, str(temporary.resolve())], film, path, film.n_frames)
+
+
+def _frames_input(film: Film) -> list[str]:
+    rate = f"{film.fps.numerator}/{film.fps.denominator}"
+    return ["-framerate", rate, "-start_number", "0", "-i", FRAME_PATTERN]
+
+
+def _sound_input(film: Film) -> list[str]:
+    if film.sound is None:
+        return ["-map", "0:v"]
+    seconds = float(film.n_frames / film.fps)
+    if film.sound.duration is not None:
+        seconds = min(seconds, film.sound.duration)
+    place = ["-ss", f"{film.sound.offset:.6f}", "-t", f"{seconds:.6f}"]
+    return [*place, "-i", f"file:{film.sound.path.resolve()}", "-map", "0:v", "-map", "1:a:0"]
+
+
+def _run_ffmpeg(arguments: Sequence[str], film: Film, path: Path, n_frames: int) -> None:
+    """Run ffmpeg, and see to it that it wrote `n_frames`: it passes over pictures that it cannot read."""
+    import imageio_ffmpeg
+
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-v", "error", "-y"]
+    command += ["-progress", "pipe:1", *arguments]
+    # The frames' folder is the working directory, since a % in its name would be taken for a pattern.
+    done = subprocess.run(
+        command, cwd=film.frames, capture_output=True, text=True, errors="replace", check=False
+    )
+    written = [int(count) for count in re.findall(r"^frame=\s*(\d+)", done.stdout, re.MULTILINE)]
+    if done.returncode != 0 or written[-1:] != [n_frames]:
+        words = " ".join(done.stderr.splitlines()[-3:]) or f"it ended with status {done.returncode}"
+        raise VideoError(
+            f"{path}: ffmpeg failed: {words}",
+            remedy=f"the frames are kept in {film.frames}; the same command tries again",
+        )

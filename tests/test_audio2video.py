@@ -1,0 +1,401 @@
+"""Films from the command line: exact, resumable, and clear about what went wrong."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+import audio2video
+from sound_diffusion import films, outputs
+
+REPOSITORY = Path(__file__).parent.parent
+SAMPLE_RATE = 44_100
+
+
+@pytest.fixture
+def sound(tmp_path, rng):
+    """Most of a second of noise with a fading level."""
+    path = tmp_path / "noise.wav"
+    y = rng.uniform(-0.5, 0.5, 31_000) * np.linspace(1, 0, 31_000)
+    soundfile.write(path, y.astype(np.float32), SAMPLE_RATE, subtype="FLOAT")
+    return path
+
+
+@pytest.fixture
+def make(tiny_model_folder, sound, tmp_path, capsys):
+    """Return a function that runs the script and returns exit status, lines of stdout and of stderr."""
+
+    def run(*flags, path=None, outdir="out"):
+        paths = [str(each) for each in (path if isinstance(path, list) else [path or sound])]
+        argv = [
+            "--path",
+            *paths,
+            "--model",
+            str(tiny_model_folder),
+            "--outdir",
+            str(tmp_path / outdir),
+            "--quiet",
+        ]
+        code = audio2video.main([*argv, "--device", "cpu", *map(str, flags)])
+        captured = capsys.readouterr()
+        return code, captured.out.splitlines(), captured.err.splitlines()
+
+    return run
+
+
+def n_frames_in(film):
+    """Count the frames of a film by decoding it."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", film, "-map", "0:v", "-fps_mode", "passthrough"]
+    said = subprocess.run([*command, "-f", "null", "-"], capture_output=True, text=True, check=True).stderr
+    return int(re.findall(r"frame=\s*(\d+)", said)[-1])
+
+
+def frames_of(folder):
+    """Return the bytes of all frames of a run folder, in order."""
+    return [path.read_bytes() for path in sorted((folder / "frames").glob("*.png"))]
+
+
+def pixels_of(folder):
+    """Return the pixels of all frames of a run folder: (n, height, width, 3)."""
+    frames = []
+    for path in sorted((folder / "frames").glob("*.png")):
+        with Image.open(path) as picture:
+            frames.append(np.asarray(picture))
+    return np.stack(frames)
+
+
+def test_a_film_of_a_sound(make, tmp_path):
+    code, out, err = make("--fps", 12, "--strength", 0.5)
+    folder = tmp_path / "out" / "noise"
+    assert (code, out, err) == (0, [str(folder / "noise.mp4")], [])
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "frames",
+        "manifest.json",
+        "noise.mp4",
+        "noise.png",
+    ]
+    assert len(frames_of(folder)) == 9  # ceil(31000 / 44100 * 12)
+    assert n_frames_in(folder / "noise.mp4") == 9
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["n_frames"] == 9
+    assert manifest["request"]["window"] == "1/4"  # what the model declares
+    recipe = outputs.read_recipe(folder / "frames" / "00003.png")
+    assert (recipe["frame"], recipe["seed"]) == (3, 45)
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "fps", "expected"), [(1, "12", 1), (3675, "12", 1), (3676, "12", 2), (100, "30", 1)]
+)
+def test_short_sounds(n_samples, fps, expected, make, tmp_path):
+    path = tmp_path / "short.wav"
+    soundfile.write(path, np.full(n_samples, 0.5, dtype=np.float32), SAMPLE_RATE)
+    code, out, _ = make("--fps", fps, path=path)
+    assert code == 0
+    assert n_frames_in(out[0]) == expected
+
+
+def test_silence_makes_a_film(make, tmp_path):
+    path = tmp_path / "silence.wav"
+    soundfile.write(path, np.zeros(9000, dtype=np.float32), SAMPLE_RATE)
+    assert make(path=path)[0] == 0
+
+
+def test_two_runs_give_the_same_bytes(make, tmp_path):
+    make("--fps", 8)
+    make("--fps", 8, outdir="again")
+    one, two = tmp_path / "out" / "noise", tmp_path / "again" / "noise"
+    assert frames_of(one) == frames_of(two)
+    assert (one / "noise.mp4").read_bytes() == (two / "noise.mp4").read_bytes()
+    assert (one / "noise.png").read_bytes() == (two / "noise.png").read_bytes()
+
+
+def test_a_finished_film_is_not_made_again(make, monkeypatch):
+    first = make("--fps", 5)
+    monkeypatch.setattr(films, "paint_batch", None)
+    monkeypatch.setattr(films, "encode_film", None)
+    assert make("--fps", 5) == first
+
+
+def test_strength_zero_keeps_the_first_picture_and_one_forgets_it(make, tmp_path):
+    make("--fps", 6, "--strength", 0, outdir="still")
+    still = pixels_of(tmp_path / "still" / "noise")
+    assert (still == still[0]).all()
+    make("--fps", 6, "--strength", 1, outdir="over")
+    make("--fps", 6, "--mode", "txt2img", "--seed-mode", "increment", outdir="alone")
+    np.testing.assert_array_equal(
+        pixels_of(tmp_path / "over" / "noise"), pixels_of(tmp_path / "alone" / "noise")
+    )
+
+
+def test_seed_modes(make, tmp_path):
+    make("--fps", 6, "--mode", "txt2img", outdir="default")
+    make("--fps", 6, "--mode", "txt2img", "--seed-mode", "fixed", outdir="fixed")
+    make("--fps", 6, "--mode", "txt2img", "--seed-mode", "random", outdir="random")
+    default, fixed, other = (pixels_of(tmp_path / name / "noise") for name in ("default", "fixed", "random"))
+    np.testing.assert_array_equal(default, fixed)
+    assert (fixed[1] != other[1]).any()
+
+
+def test_init_image_is_the_start_of_the_chain(make, tmp_path):
+    Image.new("RGB", (100, 80), (250, 20, 20)).save(tmp_path / "red.png")
+    make("--fps", 6, "--strength", 0, "--init-img", tmp_path / "red.png")
+    assert (pixels_of(tmp_path / "out" / "noise") == (250, 20, 20)).all()
+    assert make("--mode", "txt2img", "--init-img", tmp_path / "red.png", outdir="b")[0] == 2
+
+
+def test_batches_give_every_frame(make, tmp_path):
+    make("--fps", 8, "--mode", "txt2img", outdir="one")
+    make("--fps", 8, "--mode", "txt2img", "--batch-size", 4, outdir="four")
+    one, four = (pixels_of(tmp_path / name / "noise").astype(int) for name in ("one", "four"))
+    assert len(one) == len(four) == 6
+    assert np.abs(one - four).max() <= 2
+
+
+def interrupt_after(monkeypatch, count, error):
+    """Let painting fail with `error` after `count` calls."""
+    paint, calls = films.paint_batch, []
+
+    def failing(*args, **kwargs):
+        if len(calls) == count:
+            raise error
+        calls.append(1)
+        return paint(*args, **kwargs)
+
+    monkeypatch.setattr(films, "paint_batch", failing)
+
+
+@pytest.mark.parametrize("flags", [(), ("--mode", "txt2img", "--batch-size", "2")])
+def test_an_interrupted_film_goes_on(flags, make, tmp_path, monkeypatch):
+    make("--fps", 10, *flags, outdir="whole")
+    with monkeypatch.context() as patched:
+        interrupt_after(patched, 3, KeyboardInterrupt())
+        code, out, err = make("--fps", 10, *flags)
+    assert (code, out) == (130, [])
+    done = 6 if flags else 3
+    assert err == [f"audio2video.py: error: {done} of 8 frames of noise are done; the same command continues"]
+    damaged = tmp_path / "out" / "noise" / "frames" / "00002.png"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    assert make("--fps", 10, *flags)[0] == 0
+    one, two = tmp_path / "out" / "noise", tmp_path / "whole" / "noise"
+    assert frames_of(one) == frames_of(two)
+    assert (one / "noise.mp4").read_bytes() == (two / "noise.mp4").read_bytes()
+
+
+def test_killed_at_random_moments(make, sound, tiny_model_folder, tmp_path):
+    flags = ["--fps", "48", "--strength", "0.5", "--quiet"]
+    make(*flags, outdir="whole")
+    argv = [
+        "--path",
+        str(sound),
+        "--model",
+        str(tiny_model_folder),
+        "--outdir",
+        str(tmp_path / "out"),
+        *flags,
+    ]
+    frames = tmp_path / "out" / "noise" / "frames"
+    script = [sys.executable, str(REPOSITORY / "tests" / "kill_and_resume.py"), str(frames)]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run(
+        [*script, *argv, "--device", "cpu"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+        timeout=280,
+    )
+    kills, code = map(int, done.stdout.split()[-2:])
+    assert kills >= 20
+    assert code == 0
+    one, two = tmp_path / "out" / "noise", tmp_path / "whole" / "noise"
+    assert frames_of(one) == frames_of(two)
+    assert (one / "noise.mp4").read_bytes() == (two / "noise.mp4").read_bytes()
+    assert not list((tmp_path / "out").rglob(".*"))
+
+
+def test_another_request_for_the_folder_is_refused(make, tmp_path):
+    make("--fps", 5, "--strength", 0.5)
+    before = frames_of(tmp_path / "out" / "noise")
+    code, out, err = make("--fps", 6, "--strength", 0.75)
+    assert (code, out) == (2, [])
+    assert len(err) == 1
+    assert "fps was 5, is 6" in err[0]
+    assert "strength was 0.5, is 0.75" in err[0]
+    assert "--force" in err[0]
+    assert frames_of(tmp_path / "out" / "noise") == before
+    assert make("--fps", 6, "--strength", 0.75, "--force")[0] == 0
+    assert len(frames_of(tmp_path / "out" / "noise")) == 5
+
+
+def test_a_changed_sound_is_another_request(make, sound):
+    make("--fps", 5)
+    soundfile.write(sound, np.zeros(31_000, dtype=np.float32), SAMPLE_RATE)
+    code, _, err = make("--fps", 5)
+    assert code == 2
+    assert "sound_sha256" in err[0]
+
+
+def test_a_broken_manifest_is_named(make, tmp_path):
+    make("--fps", 5)
+    (tmp_path / "out" / "noise" / "manifest.json").write_text("{")
+    code, _, err = make("--fps", 5)
+    assert code == 2
+    assert "manifest.json" in err[0]
+    assert make("--fps", 5, "--force")[0] == 0
+
+
+@pytest.mark.parametrize("suffix", [".webm", ".mkv", ".gif"])
+def test_other_formats_need_no_new_frames(suffix, make, tmp_path, monkeypatch):
+    make("--fps", 5)
+    monkeypatch.setattr(films, "paint_batch", None)
+    code, out, _ = make("--fps", 5, "--output", suffix)
+    assert (code, out) == (0, [str(tmp_path / "out" / "noise" / f"noise{suffix}")])
+    assert n_frames_in(out[0]) == 4
+
+
+def test_output_is_where_the_film_goes(make, tmp_path):
+    code, out, _ = make("--fps", 5, "--output", tmp_path / "new" / "film.mkv")
+    assert (code, out) == (0, [str(tmp_path / "new" / "film.mkv")])
+    assert (tmp_path / "new" / "film.png").exists()
+
+
+def test_no_audio_and_no_frames(make, tmp_path):
+    _, out, _ = make("--fps", 5, "--no-audio", "--no-keep-frames")
+    said = subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-i", out[0]], capture_output=True, text=True, check=False
+    ).stderr
+    assert "Audio:" not in said
+    assert not (tmp_path / "out" / "noise" / "frames").exists()
+
+
+def test_a_preview_has_a_folder_of_its_own(make, tmp_path):
+    code, out, _ = make("--fps", 12, "--preview", 4)
+    assert (code, out) == (0, [str(tmp_path / "out" / "noise-preview" / "noise-preview.mp4")])
+    assert n_frames_in(out[0]) == 3
+
+
+def test_the_film_so_far_can_be_watched(make, tmp_path, monkeypatch):
+    encoded = []
+    encode = films.encode_film
+
+    def spy(film, path):
+        encode(film, path)
+        encoded.append((path.name, film.n_frames, n_frames_in(path)))
+
+    monkeypatch.setattr(films, "encode_film", spy)
+    monkeypatch.setattr(films, "IN_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(films, "IN_PROGRESS_SHARE", 1e9)
+    make("--fps", 5)
+    assert encoded[0] == ("noise.in-progress.mp4", 1, 1)
+    assert encoded[-1] == ("noise.mp4", 4, 4)
+    assert not (tmp_path / "out" / "noise" / "noise.in-progress.mp4").exists()
+
+
+def test_one_bad_file_does_not_stop_the_others(make, sound, tmp_path):
+    other = tmp_path / "other.wav"
+    shutil.copy(sound, other)
+    code, out, err = make("--fps", 3, path=[sound, tmp_path / "missing.wav", other])
+    assert code == 2
+    assert [Path(path).name for path in out] == ["noise.mp4", "other.mp4"]
+    assert len(err) == 1
+    assert "missing.wav" in err[0]
+    code, out, err = make("--fps", 3, "--skip-existing", path=[sound, other])
+    assert (code, out, err) == (0, [], [])
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--fps", "0"), "fps"),
+        (("--fps", "many"), "fps"),
+        (("--fps", "1e9"), "fps"),
+        (("--window", "-1"), "window"),
+        (("--strength", "1.5"), "strength"),
+        (("--strength", "0.1"), "0.25"),
+        (("--batch-size", "0"), "batch"),
+        (("--batch-size", "2"), "batch"),
+        (("--preview", "0"), "preview"),
+        (("--output", "film.avi"), ".webm"),
+        (("--mode", "painting"), "mode"),
+        (("--seed-mode", "clock"), "seed-mode"),
+        (("--H", "100"), "multiple of 8"),
+        (("--offset", "9"), "past the end"),
+    ],
+)
+def test_bad_requests(flags, words, make, tmp_path):
+    code, out, err = make(*flags)
+    assert (code, out) == (2, [])
+    assert len(err) == 1
+    assert words in err[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written(make, tmp_path):
+    (tmp_path / "out").write_text("a file where the folder should be")
+    code, out, err = make("--fps", 5)
+    assert (code, out) == (1, [])
+    assert len(err) == 1
+    assert "cannot be written" in err[0]
+
+
+def test_ffmpeg_dying_leaves_the_frames(make, tmp_path, monkeypatch):
+    dying = tmp_path / "ffmpeg"
+    dying.write_text("#!/bin/sh\necho 'Killed by a test' >&2\nkill -9 $$\n")
+    dying.chmod(0o755)
+    with monkeypatch.context() as patched:
+        patched.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(dying))
+        code, out, err = make("--fps", 5)
+    assert (code, out) == (1, [])
+    assert len(err) == 1
+    assert "Killed by a test" in err[0]
+    assert len(frames_of(tmp_path / "out" / "noise")) == 4
+    monkeypatch.setattr(films, "paint_batch", None)
+    assert make("--fps", 5)[0] == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 200 kB, where the user may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk(make, small_disk, tmp_path):
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(130_000))
+    code, out, err = make("--fps", 20, outdir="disk/out")
+    assert (code, out) == (1, [])
+    assert len(err) == 1
+    assert "No space left" in err[0]
+    folder = small_disk / "out" / "noise"
+    n_done = len(frames_of(folder))
+    assert 0 < n_done < 15
+    filler.unlink()
+    shutil.copytree(folder, tmp_path / "out" / "noise")  # the film as a whole needs a larger disk
+    assert make("--fps", 20)[0] == 0
+    make("--fps", 20, outdir="whole")
+    assert frames_of(tmp_path / "out" / "noise") == frames_of(tmp_path / "whole" / "noise")
+
+
+def test_as_a_process_stderr_has_one_bar_and_stdout_the_path(sound, tiny_model_folder, tmp_path):
+    command = [sys.executable, "audio2video.py", "--path", str(sound), "--fps", "4"]
+    command += ["--model", str(tiny_model_folder), "--outdir", str(tmp_path)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True)
+    assert done.stdout.decode() == f"{tmp_path / 'noise' / 'noise.mp4'}\n"
+    assert done.stderr.count(b"\n") == 1
+    assert b"3/3" in done.stderr
+    assert b"frame/s" in done.stderr or b"s/frame" in done.stderr

@@ -1,0 +1,154 @@
+"""Films are as long as they should be, play everywhere, and say so when they fail."""
+
+import re
+import subprocess
+from fractions import Fraction
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from sound_diffusion.errors import ParameterError, VideoError
+from sound_diffusion.video import FILM_SUFFIXES, Film, SoundTrack, encode_film
+
+
+def describe(path):
+    """Read back what ffmpeg says about a film: its streams, and the number of frames that it decodes."""
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+    said = subprocess.run(
+        [ffmpeg, "-hide_banner", "-i", path], capture_output=True, text=True, check=False
+    ).stderr
+    command = [
+        ffmpeg,
+        "-hide_banner",
+        "-i",
+        path,
+        "-map",
+        "0:v",
+        "-fps_mode",
+        "passthrough",
+        "-f",
+        "null",
+        "-",
+    ]
+    decoded = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    return said, int(re.findall(r"frame=\s*(\d+)", decoded)[-1])
+
+
+def duration_of(said):
+    """Return the duration in what ffmpeg says, in seconds."""
+    hours, minutes, seconds = re.search(r"Duration: (\d+):(\d+):([\d.]+)", said).groups()
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
+@pytest.fixture
+def make_frames(tmp_path):
+    """Return a function that fills a folder with frames."""
+
+    def make(count, size=(32, 16), name="frames"):
+        folder = tmp_path / name
+        folder.mkdir()
+        for index in range(count):
+            level = 255 * index // max(count - 1, 1)
+            Image.new("RGB", size, (level, 0, 255 - level)).save(folder / f"{index:05d}.png")
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("suffix", FILM_SUFFIXES)
+def test_every_format_has_the_frames_and_their_duration(suffix, make_frames, sine_file, tmp_path):
+    path = tmp_path / f"film{suffix}"
+    encode_film(Film(make_frames(9), 9, Fraction(6), SoundTrack(sine_file), "a comment"), path)
+    said, n_frames = describe(path)
+    assert n_frames == 9
+    assert duration_of(said) == pytest.approx(1.5, abs=0.05)
+    assert ("Audio:" in said) == (suffix != ".gif")
+    if suffix != ".gif":
+        assert "yuv420p" in said
+        assert "a comment" in said
+
+
+@pytest.mark.parametrize("rate", ["12", "25", "2997/100", "30", "24000/1001"])
+def test_rates_are_kept(rate, make_frames, tmp_path):
+    fps = Fraction(rate)
+    encode_film(Film(make_frames(7), 7, fps), tmp_path / "film.mp4")
+    said, n_frames = describe(tmp_path / "film.mp4")
+    assert n_frames == 7
+    assert duration_of(said) == pytest.approx(float(7 / fps), abs=0.02)
+
+
+def test_odd_sizes_are_padded(make_frames, tmp_path):
+    encode_film(Film(make_frames(3, (33, 17)), 3, Fraction(5)), tmp_path / "film.mp4")
+    said, _ = describe(tmp_path / "film.mp4")
+    assert "34x18" in said
+
+
+def test_a_single_frame(make_frames, sine_file, tmp_path):
+    encode_film(Film(make_frames(1), 1, Fraction(12), SoundTrack(sine_file)), tmp_path / "film.mp4")
+    said, n_frames = describe(tmp_path / "film.mp4")
+    assert n_frames == 1
+    assert duration_of(said) == pytest.approx(1 / 12, abs=0.05)
+
+
+def test_sound_and_picture_start_together(make_frames, tmp_path):
+    click = np.zeros(44_100, dtype=np.float32)
+    click[22_050:22_150] = 0.9
+    soundfile.write(tmp_path / "click.wav", click, 44_100)
+    encode_film(
+        Film(make_frames(12), 12, Fraction(12), SoundTrack(tmp_path / "click.wav")), tmp_path / "film.mp4"
+    )
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", tmp_path / "film.mp4"]
+    raw = subprocess.run([*command, "-f", "f32le", "-ac", "1", "-"], capture_output=True, check=True).stdout
+    heard = np.frombuffer(raw, dtype="<f4")
+    assert abs(int(np.abs(heard).argmax()) - 22_100) < 441  # ten milliseconds, an eighth of a frame
+
+
+def test_offset_and_duration_choose_the_sound(make_frames, tmp_path):
+    tone = np.concatenate([np.zeros(44_100), 0.5 * np.ones(44_100)]).astype(np.float32)
+    tone *= np.sin(np.arange(88_200) / 10).astype(np.float32)
+    soundfile.write(tmp_path / "tone.wav", tone, 44_100)
+    film = Film(make_frames(6), 6, Fraction(12), SoundTrack(tmp_path / "tone.wav", 1.0, 0.5))
+    encode_film(film, tmp_path / "film.mkv")
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", tmp_path / "film.mkv"]
+    raw = subprocess.run([*command, "-f", "f32le", "-ac", "1", "-"], capture_output=True, check=True).stdout
+    heard = np.frombuffer(raw, dtype="<f4")
+    assert len(heard) == pytest.approx(22_050, abs=2048)
+    assert np.abs(heard[4410:8820]).max() > 0.3
+
+
+def test_the_same_frames_give_the_same_bytes(make_frames, sine_file, tmp_path):
+    film = Film(make_frames(8), 8, Fraction(12), SoundTrack(sine_file), "same")
+    for suffix in (".mp4", ".mkv", ".gif"):
+        encode_film(film, tmp_path / f"one{suffix}")
+        encode_film(film, tmp_path / f"two{suffix}")
+        assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
+
+
+def test_folders_with_a_pattern_in_their_name(make_frames, tmp_path):
+    encode_film(Film(make_frames(3, name="100%d sure"), 3, Fraction(5)), tmp_path / "film.mp4")
+    assert describe(tmp_path / "film.mp4")[1] == 3
+
+
+def test_ffmpeg_failing_is_an_error_in_its_own_words(make_frames, tmp_path):
+    frames = make_frames(3)
+    (frames / "00001.png").write_bytes(b"not a picture")
+    with pytest.raises(VideoError, match=r"ffmpeg failed: .*Invalid .*frames are kept"):
+        encode_film(Film(frames, 3, Fraction(5)), tmp_path / "film.mp4")
+    assert not (tmp_path / "film.mp4").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["frames"]
+
+
+def test_a_sound_that_is_gone_is_an_error(make_frames, tmp_path):
+    with pytest.raises(VideoError, match="No such file"):
+        encode_film(
+            Film(make_frames(2), 2, Fraction(5), SoundTrack(tmp_path / "gone.wav")), tmp_path / "film.mp4"
+        )
+    assert not (tmp_path / "film.mp4").exists()
+
+
+def test_unknown_suffixes(make_frames, tmp_path):
+    with pytest.raises(ParameterError, match=r"\.mp4"):
+        encode_film(Film(make_frames(1), 1, Fraction(5)), tmp_path / "film.avi")
