@@ -26,7 +26,7 @@ from sound_diffusion.cli import (
 
 def build_parser() -> Parser:
     """Declare the flags."""
-    parser = Parser(__file__, __doc__)
+    parser = Parser(__doc__, __file__)
     parser.add_argument(
         "--prompt", type=Path, nargs="+", default=[], metavar="PATH", help="sounds, or .npy embeddings"
     )

@@ -25,7 +25,7 @@ from sound_diffusion.cli import (
 
 def build_parser() -> Parser:
     """Declare the flags."""
-    parser = Parser(__file__, __doc__)
+    parser = Parser(__doc__, __file__)
     switch = argparse.BooleanOptionalAction
     parser.add_argument("--path", type=Path, nargs="+", default=[], metavar="PATH", help="sounds")
     parser.add_argument(

@@ -49,9 +49,12 @@ Output = TypeVar("Output")
 class Parser(argparse.ArgumentParser):
     """An argument parser in which ``-`` and ``_`` are the same, and whose errors are exceptions."""
 
-    def __init__(self, script: str, description: str | None) -> None:
+    def __init__(self, description: str | None, script: str | None = None) -> None:
         super().__init__(
-            prog=Path(script).name, description=description, formatter_class=HelpFormatter, allow_abbrev=False
+            prog=None if script is None else Path(script).name,
+            description=description,
+            formatter_class=HelpFormatter,
+            allow_abbrev=False,
         )
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]

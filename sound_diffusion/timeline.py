@@ -54,16 +54,19 @@ class Frame:
 
         The products are exact integers; a tie is rounded to the even neighbour, as ``round`` does.
         """
-        start = self.end - self.window
-        denominator = math.lcm(start.denominator, N_ROWS * self.window.denominator)
+        start, rows = self.end - self.window, N_ROWS
+        denominator = math.lcm(start.denominator, rows * self.window.denominator)
         first = SAMPLE_RATE * start.numerator * (denominator // start.denominator)
-        step = SAMPLE_RATE * self.window.numerator * (denominator // (N_ROWS * self.window.denominator))
-        return np.array([_round_half_even(first + j * step, denominator) for j in range(N_ROWS)], np.int64)
-
-
-def _round_half_even(numerator: int, denominator: int) -> int:
-    quotient, remainder = divmod(2 * numerator + denominator, 2 * denominator)
-    return quotient - (remainder == 0 and quotient % 2)
+        step = SAMPLE_RATE * self.window.numerator * (denominator // (rows * self.window.denominator))
+        # What is left of the first sample position keeps the numbers small, whatever the length of the sound.
+        whole, rest = divmod(first, denominator)
+        exact = np.int64 if (rest + step * rows) < 2**61 else object
+        quotients, remainders = np.divmod(
+            2 * (rest + step * np.arange(rows, dtype=exact)) + denominator, 2 * denominator
+        )
+        is_tie = (remainders == 0) & ((whole + quotients) % 2 == 1)
+        moments: IntArray = (whole + quotients - is_tie).astype(np.int64)
+        return moments
 
 
 @dataclass(frozen=True, kw_only=True)
