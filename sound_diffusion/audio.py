@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from sound_diffusion.constants import SAMPLE_RATE
+from sound_diffusion.constants import LARGEST_SAMPLE, SAMPLE_RATE
 from sound_diffusion.errors import AudioError, ParameterError
 from sound_diffusion.typing import FloatArray
 
@@ -32,6 +32,7 @@ Decoded = tuple[int, int, Iterator[FloatArray]]
 BLOCK_FRAMES = 1 << 18  # about six seconds at 44,100 Hz
 # Sizes that programs write into a header when they stream and do not know the length yet.
 UNKNOWN_SIZE = 0x7FFFF000
+SEEK_LEAD = 1.0  # seconds
 AU_HEADER = struct.Struct(">4s5I")  # magic, data offset, data size, encoding, sampling rate, channels
 
 
@@ -126,7 +127,9 @@ def _open(path: Path, offset: float, duration: float | None, stack: contextlib.E
 
     try:
         with _silent_libraries():
-            sound = stack.enter_context(soundfile.SoundFile(path))
+            # On POSIX a name is bytes, and need not be text.
+            name = os.fsencode(path) if os.name == "posix" else path
+            sound = stack.enter_context(soundfile.SoundFile(name))
     except (soundfile.LibsndfileError, TypeError):  # TypeError: a name that ends in .raw
         return _open_ffmpeg(path, offset, duration, stack)
     return sound.channels, sound.samplerate, _read_soundfile(path, sound, offset, duration)
@@ -168,11 +171,14 @@ def _read_soundfile(
     if duration is not None:
         wanted = min(wanted, int(duration * sound.samplerate))
     try:
-        with _silent_libraries():
-            sound.seek(start)
+        if start:  # at the beginning even a seek to 0 changes the rounding of what mpg123 decodes
+            with _silent_libraries():
+                sound.seek(start)
         while wanted > 0:
             with _silent_libraries():
                 block = sound.read(min(wanted, BLOCK_FRAMES), dtype="float32", always_2d=True)
+            if not len(block) and not _states_length(path, sound):
+                return
             if not len(block):
                 raise _truncated(path, f"{wanted} of {sound.frames} frames are missing")
             wanted -= len(block)
@@ -190,19 +196,35 @@ def _check_header(path: Path, sound: soundfile.SoundFile) -> None:
         with path.open("rb") as file:
             file.seek(max(path.stat().st_size - (1 << 17), 0))  # a page is at most 65,307 bytes
             tail = file.read()
-        page = tail.rfind(b"OggS")
-        if page < 0 or len(tail) < page + 6 or not tail[page + 5] & 4:
+        page = tail[max(tail.rfind(b"OggS"), 0) :]
+        sizes_of_segments = page[27 : 27 + page[26]] if len(page) > 26 else b""
+        whole = len(page) >= 27 + len(sizes_of_segments) + sum(sizes_of_segments)
+        if not (page.startswith(b"OggS") and sizes_of_segments and whole and page[5] & 4):
             raise _truncated(path, "its last page is missing")
+
+
+def _states_length(path: Path, sound: soundfile.SoundFile) -> bool:
+    """Whether the number of frames is known. For an MP3 without a Xing, Info or VBRI header it is a guess."""
+    if sound.format != "MP3":
+        return True
+    with path.open("rb") as file:
+        head = file.read(10)
+        if head.startswith(b"ID3"):  # the tag's size is in four bytes of seven bits
+            file.seek(10 + sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True)))
+        else:
+            file.seek(0)
+        return re.search(rb"Xing|Info|VBRI", file.read(256)) is not None
 
 
 def _open_ffmpeg(path: Path, offset: float, duration: float | None, stack: contextlib.ExitStack) -> Decoded:
     import imageio_ffmpeg
 
+    # A seek can miss by a codec's frame: it goes ahead of the place, and the filter cuts to the sample.
+    lead = min(offset, SEEK_LEAD)
+    cut = f"atrim=start={lead:.6f}" + (f":duration={duration:.6f}" if duration is not None else "")
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error"]
-    command += ["-ss", f"{offset:.6f}"] if offset else []
-    command += ["-i", f"file:{path}"]
-    command += ["-t", f"{duration:.6f}"] if duration is not None else []
-    command += ["-map", "0:a:0", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
+    command += ["-ss", f"{offset - lead:.6f}"] if offset > lead else []
+    command += ["-i", f"file:{path}", "-map", "0:a:0", "-af", cut, "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
     messages = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115  (the stack closes it)
     process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=messages))
     stack.callback(process.kill)
@@ -250,9 +272,13 @@ def _ffmpeg_error(path: Path, messages: IO[bytes]) -> AudioError:
 def _mono(path: Path, blocks: Iterator[FloatArray], offset: float) -> Iterator[FloatArray]:
     empty = True
     for block in blocks:
-        mono: FloatArray = block.mean(axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mono: FloatArray = block.mean(axis=1)
         if not np.isfinite(mono).all():
             raise AudioError(f"{path}: NaN or infinite samples", "finite samples", "repair or re-export it")
+        largest = float(np.abs(mono).max(initial=0))
+        if largest > LARGEST_SAMPLE:
+            raise AudioError(f"{path}: a sample of size {largest:.3g}", "samples in [-1, 1]")
         empty = empty and not len(mono)
         yield mono
     if empty:

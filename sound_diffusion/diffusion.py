@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -208,6 +209,8 @@ def paint_batch(
     """
     import torch
 
+    if not 0 < len(embeddings) == len(seeds) == len(init_images if init_images is not None else seeds):
+        raise ParameterError(f"{len(embeddings)} embeddings and {len(seeds)} seeds", "one seed for each")
     matrices = np.stack([check_embedding(embedding, model.width) for embedding in embeddings])
     check_seeds(seeds)
     options: dict[str, Any] = {"height": settings.height, "width": settings.width}
@@ -225,7 +228,7 @@ def paint_batch(
             on_step()
         return tensors
 
-    with torch.inference_mode(), _autocast(model):
+    with torch.inference_mode(), _autocast(model), _memory_errors():
         images = pipeline(
             **_conditions(model, matrices),
             num_inference_steps=settings.steps,
@@ -257,8 +260,8 @@ def load_picture(path: Path) -> Image.Image:
     from PIL import Image
 
     try:
-        picture = Image.open(path)
-        picture.load()
+        with Image.open(path) as picture:
+            picture.load()
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ParameterError(
             f"picture {path}: cannot be read ({error})", "a PNG, JPEG or WebP file"
@@ -297,6 +300,19 @@ def _autocast(model: Model) -> Any:
     # On a GPU the weights themselves are float16; on a CPU bfloat16 arithmetic is what can be faster.
     enabled = model.precision == "autocast" and model.device == "cpu"
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled)
+
+
+@contextlib.contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Say what helps where the memory of the device does not suffice."""
+    import torch
+
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise PaintingError(
+            "the memory does not suffice for this picture", remedy="lower --H, --W or --n_samples"
+        ) from error
 
 
 def _to_picture(pixels: npt.NDArray[Any], seed: int, model: Model) -> Image.Image:

@@ -14,7 +14,16 @@ from sound_diffusion.errors import EmbeddingError, ParameterError
 from sound_diffusion.features import extract
 from sound_diffusion.typing import FloatArray
 
-__all__ = ["SCALINGS", "check_embedding", "embed", "load_embedding", "row_positions", "scale"]
+__all__ = [
+    "SCALINGS",
+    "add_to_text",
+    "check_embedding",
+    "embed",
+    "load_embedding",
+    "mix",
+    "row_positions",
+    "scale",
+]
 
 SCALINGS = ("none", "log", "range", "clip")
 
@@ -130,6 +139,62 @@ def scale(matrix: FloatArray, scaling: str, empty_prompt: FloatArray | None = No
     return np.concatenate([empty_prompt[:1], rows]).astype(np.float32)
 
 
+def mix(sound: FloatArray, text: FloatArray, weight: float) -> FloatArray:
+    """Mix the embedding of a sound with that of a text.
+
+    Parameters
+    ----------
+    sound, text : np.ndarray [shape=(77, D), dtype=float32]
+        Embeddings for the same model.
+    weight : float
+        Of the text, in [0, 1]: 0 is the sound alone, 1 the text alone.
+
+    Returns
+    -------
+    mixed : np.ndarray [shape=(77, D), dtype=float32]
+
+    Raises
+    ------
+    ParameterError
+        If `weight` is out of range or the shapes differ.
+    """
+    if not 0 <= weight <= 1:
+        raise ParameterError(f"weight {weight} of the text (--text-weight)", "a number in [0, 1]")
+    _check_same_shape(sound, text)
+    return ((1 - weight) * sound + weight * text).astype(np.float32)
+
+
+def add_to_text(sound: FloatArray, text: FloatArray, strength: float) -> FloatArray:
+    """Add a sound to a text: text + the sound, scaled linearly onto the range of the text, / strength.
+
+    Parameters
+    ----------
+    sound, text : np.ndarray [shape=(77, D), dtype=float32]
+        A feature, and an embedding for the same model.
+    strength : float
+        Of the text, above 0: the larger, the less the sound is heard.
+
+    Returns
+    -------
+    total : np.ndarray [shape=(77, D), dtype=float32]
+
+    Raises
+    ------
+    ParameterError
+        If `strength` is not above 0 or the shapes differ.
+    """
+    if not 0 < strength < np.inf:
+        raise ParameterError(f"strength {strength} of the text (--textstrength)", "a number above 0")
+    _check_same_shape(sound, text)
+    low, high = float(text.min()), float(text.max())
+    return (text + (low + (high - low) * _unit_range(sound)) / strength).astype(np.float32)
+
+
+def _check_same_shape(sound: FloatArray, text: FloatArray) -> None:
+    if sound.shape != text.shape:
+        raise ParameterError(f"embeddings of shapes {sound.shape} and {text.shape}", "the same shape")
+
+
 def _unit_range(matrix: FloatArray) -> npt.NDArray[np.float64]:
     values = matrix.astype(np.float64)
     values -= values.min()
@@ -229,15 +294,14 @@ def load_embedding(path: Path, width: int | None = None) -> FloatArray:
         If the file is missing, is not a .npy file, or its matrix does not fit.
     """
     try:
-        matrix = np.load(path, allow_pickle=False)
+        # Mapped rather than read, so that a header cannot ask for more memory than the file fills.
+        matrix = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise EmbeddingError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise EmbeddingError(f"{path}: a folder", "a .npy file") from None
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:
         raise EmbeddingError(f"{path}: cannot be read as .npy ({error})", "a file of numpy.save") from error
-    if not isinstance(matrix, np.ndarray):
-        raise EmbeddingError(f"{path}: an archive of several arrays", "one array saved by numpy.save")
-    return check_embedding(
-        matrix, matrix.shape[-1] if width is None and matrix.ndim else width or 0, str(path)
-    )
+    if width is None:
+        width = matrix.shape[-1] if matrix.ndim else SD1_WIDTH
+    return check_embedding(matrix, width, str(path)).copy()

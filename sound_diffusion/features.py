@@ -15,13 +15,11 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from sound_diffusion.constants import N_ROWS, SAMPLE_RATE, SD1_WIDTH
+from sound_diffusion.constants import LARGEST_SAMPLE, N_ROWS, SAMPLE_RATE, SD1_WIDTH
 from sound_diffusion.errors import AudioError, ParameterError
 from sound_diffusion.typing import FloatArray, IntArray
 
 __all__ = ["FEATURES", "Feature", "extract", "extract_at", "get_feature", "picture_moments"]
-
-LARGEST_SAMPLE = 1e6  # keeps the power spectrum inside float32; sounds stay within [-1, 1]
 
 MEL_N_FFT = 2048  # samples, librosa's default
 N_MELS = 128
@@ -106,7 +104,7 @@ def extract_at(
     ----------
     y : np.ndarray [shape=(n,), real floating]
         Mono samples at 44,100 Hz, in [-1, 1]; zero is assumed outside.
-    moments : array_like of int [shape=(m,)], m <= 77
+    moments : array_like of int [shape=(m,)], 1 <= m <= 77
         Sample positions, in ascending order; they may lie outside the sound.
     feature : str
         A key of :data:`FEATURES`.
@@ -123,7 +121,12 @@ def extract_at(
     AudioError, ParameterError
         As :func:`extract`.
     """
-    return _evaluate(get_feature(feature), check_samples(y), np.asarray(moments, dtype=np.int64), width)
+    positions = np.asarray(moments)
+    if positions.ndim != 1 or not 1 <= len(positions) <= N_ROWS or positions.dtype.kind not in "iu":
+        raise ParameterError(
+            f"moments of shape {positions.shape} and dtype {positions.dtype}", f"1 to {N_ROWS} whole numbers"
+        )
+    return _evaluate(get_feature(feature), check_samples(y), positions.astype(np.int64), width)
 
 
 def picture_moments(length: int, feature: str = "fft") -> IntArray:
@@ -200,19 +203,18 @@ def _evaluate(feature: Feature, y: FloatArray, moments: IntArray, width: int) ->
 
 def _segments(y: FloatArray, starts: IntArray, length: int) -> FloatArray:
     """Cut `length` samples from each start, zero outside the sound: shape (len(starts), length)."""
-    first, stop = int(starts.min()), int(starts.max()) + length
-    inside = y[max(first, 0) : max(stop, 0)]
-    ahead = max(-first, 0)
-    behind = stop - first - ahead - len(inside)
-    padded = np.pad(inside, (ahead, behind)) if ahead or behind else inside
-    return np.lib.stride_tricks.sliding_window_view(padded, length)[starts - first]
+    segments = np.zeros((len(starts), length), dtype=np.float32)
+    for segment, start in zip(segments, starts.tolist(), strict=True):
+        inside = y[max(start, 0) : max(start + length, 0)]
+        ahead = max(-start, 0)
+        segment[ahead : ahead + len(inside)] = inside
+    return segments
 
 
 @cache
 def _hann(length: int) -> FloatArray:
-    import scipy.signal
-
-    window: FloatArray = scipy.signal.get_window("hann", length).astype(np.float32)
+    """Periodic Hann window, as ``scipy.signal.get_window("hann", length)``, whose import takes long."""
+    window: FloatArray = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)
     return window
 
 
@@ -230,6 +232,12 @@ def _interpolation(n_in: int, n_out: int) -> FloatArray:
     """Linear interpolation of `n_in` values to `n_out`, ends on ends: shape (n_in, n_out)."""
     positions = np.linspace(0, n_in - 1, n_out)
     return np.stack([np.interp(positions, np.arange(n_in), row) for row in np.eye(n_in)]).astype(np.float32)
+
+
+def _stretch_levels(levels: FloatArray, width: int) -> FloatArray:
+    """Interpolate values in [0, 1] along the rows; rounding leads out of the range by 1e-7 and is cut off."""
+    stretched: FloatArray = np.clip(levels @ _interpolation(levels.shape[1], width), 0, 1)
+    return stretched
 
 
 def _evaluate_waveform(y: FloatArray, moments: IntArray, width: int) -> FloatArray:
@@ -258,7 +266,7 @@ def _mel_decibels(y: FloatArray, moments: IntArray) -> FloatArray:
 
 
 def _evaluate_melspectrogram(y: FloatArray, moments: IntArray, width: int) -> FloatArray:
-    return (_mel_decibels(y, moments) @ _interpolation(N_MELS, width)) / np.float32(DYNAMIC_RANGE_DB)
+    return _stretch_levels(_mel_decibels(y, moments) / np.float32(DYNAMIC_RANGE_DB), width)
 
 
 def _evaluate_mfcc(y: FloatArray, moments: IntArray, width: int) -> FloatArray:
@@ -271,8 +279,8 @@ def _evaluate_mfcc(y: FloatArray, moments: IntArray, width: int) -> FloatArray:
 
 
 @cache
-def _cqt_filters() -> tuple[npt.NDArray[np.complex64], ...]:
-    """One complex wavelet a bin, of unit L1 norm and odd length, so that it has a centre."""
+def _cqt_filters() -> tuple[FloatArray, ...]:
+    """One wavelet a bin as real and imaginary columns: of unit L1 norm; of odd length, to have a centre."""
     from librosa.filters import wavelet
 
     frequencies = CQT_FMIN * 2.0 ** (np.arange(CQT_N_BINS) / CQT_BINS_PER_OCTAVE)
@@ -280,7 +288,7 @@ def _cqt_filters() -> tuple[npt.NDArray[np.complex64], ...]:
     centre = bank.shape[1] // 2
     reaches = [int(length) // 2 + 1 for length in lengths]
     return tuple(
-        np.ascontiguousarray(row[max(centre - reach, 0) : centre + reach + 1])
+        np.stack([part[max(centre - reach, 0) : centre + reach + 1] for part in (row.real, row.imag)], axis=1)
         for row, reach in zip(bank.astype(np.complex64), reaches, strict=True)
     )
 
@@ -289,11 +297,11 @@ def _evaluate_cqt(y: FloatArray, moments: IntArray, width: int) -> FloatArray:
     magnitudes = np.empty((len(moments), CQT_N_BINS), dtype=np.float32)
     for bin_, filter_ in enumerate(_cqt_filters()):
         segments = _segments(y, moments - len(filter_) // 2, len(filter_))
-        magnitudes[:, bin_] = np.abs(segments @ filter_.conj())
+        magnitudes[:, bin_] = np.hypot(*(segments @ filter_).T)
     # A full-scale sine reads one half through a filter of unit L1 norm.
     decibels = 20 * np.log10(np.maximum(2 * magnitudes, np.float32(1e-10)))
     levels = np.clip(1 + decibels / DYNAMIC_RANGE_DB, 0, 1).astype(np.float32)
-    return levels @ _interpolation(CQT_N_BINS, width)
+    return _stretch_levels(levels, width)
 
 
 FEATURES: dict[str, Feature] = {

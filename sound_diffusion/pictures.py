@@ -15,8 +15,15 @@ from sound_diffusion.audio import check_sound_file, hash_file, load_audio
 from sound_diffusion.diffusion import PaintSettings, check_seeds, load_picture, paint_batch, steps_to_run
 from sound_diffusion.embeddings import check_embedding, embed, load_embedding, scale
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.models import Model, find_model, model_name, read_defaults
-from sound_diffusion.outputs import recipes_in, run_name, save_picture, versions, write_atomically
+from sound_diffusion.models import Model, find_model, model_name, read_defaults, read_width
+from sound_diffusion.outputs import (
+    check_place,
+    recipes_in,
+    run_name,
+    save_picture,
+    versions,
+    write_atomically,
+)
 from sound_diffusion.requests import Request
 from sound_diffusion.typing import FloatArray
 
@@ -66,11 +73,13 @@ class PictureRequest(Request):
         for flag, value in (("--n_samples", self.n_samples), ("--n_iter", self.n_iter)):
             if value < 1:
                 raise ParameterError(f"{flag} {value}", "at least 1")
-        check_seeds(self.batches()[-1])
+        check_seeds([self.seed + self.n_samples * (1 if self.fixed_code else self.n_iter) - 1])
         if self.strength is not None and self.init_image is None:
             raise ParameterError(
                 f"--strength {self.strength} without a picture", "--init-img PICTURE as well"
             )
+        if not (self.grid or self.save_samples or self.save_embedding):
+            raise ParameterError("--skip_save with --skip_grid: nothing is saved", "one of them")
         if self.save_embedding is not None and self.save_embedding.suffix != EMBEDDING_SUFFIX:
             raise ParameterError(f"--save-embedding {self.save_embedding}", "a name that ends in .npy")
 
@@ -92,6 +101,8 @@ class PicturePlan:
         Name under which the model is found again.
     scaling : str
         Scaling of the feature.
+    embedding_width : int or None
+        Columns D of the model's embeddings, if they can be told before it is loaded.
     init_image : PIL.Image.Image or None
         The picture to start from.
     """
@@ -100,6 +111,7 @@ class PicturePlan:
     settings: PaintSettings
     model: str
     scaling: str
+    embedding_width: int | None
     init_image: Image.Image | None
 
     @property
@@ -127,19 +139,26 @@ def plan_pictures(request: PictureRequest, n_sounds: int = 1) -> PicturePlan:
     ------
     ModelError
         If there is no such model.
+    OutputError
+        If results cannot be written where they are wanted.
     ParameterError
         If settings of the request and the model do not go together, or the picture to start from cannot be
         read.
     """
     if request.save_embedding is not None and n_sounds != 1:
         raise ParameterError(f"--save-embedding with {n_sounds} sounds", "one sound")
-    defaults = read_defaults(find_model(request.model))
+    check_place(request.outdir)
+    if request.save_embedding is not None:
+        check_place(request.save_embedding.parent)
+    location = find_model(request.model)
+    defaults = read_defaults(location)
     settings = request.settings(defaults, over_pictures=request.init_image is not None)
     return PicturePlan(
         request,
         settings,
         model_name(request.model),
         request.scaling_for(defaults),
+        read_width(location),
         None if request.init_image is None else load_picture(request.init_image),
     )
 
@@ -175,17 +194,17 @@ def paint_sound(
         If painting or saving fails.
     """
     request = plan.request
-    is_embedding = sound.suffix == EMBEDDING_SUFFIX
+    is_embedding = sound.suffix.lower() == EMBEDDING_SUFFIX
     check_sound_file(sound)
     recipe = _recipe(sound, plan, is_embedding=is_embedding)
     folder = request.outdir / run_name(sound)
-    done = recipes_in(folder) if request.skip_existing else []
-    missing = [seeds for seeds in request.batches() if not _painted(done, recipe, seeds)]
-    if not missing:
+    done = _painted_seeds(folder, recipe) if request.skip_existing else set()
+    missing = [[seed for seed in seeds if seed not in done] for seeds in request.batches()]
+    if not any(missing):
         return
     samples = matrix = None
     if is_embedding:
-        matrix = load_embedding(sound)
+        matrix = load_embedding(sound, plan.embedding_width)
     else:
         samples = load_audio(sound, offset=request.offset, duration=request.duration)
     on_step(0)
@@ -208,7 +227,8 @@ def paint_sound(
             yield path
             if request.plot:
                 yield _save_plot(path, picture, samples, embedding, recipe)
-    if request.grid and len(pictures) > 1:
+    # A grid shows a whole request; where every picture is saved, that of a single one would be a copy.
+    if request.grid and missing == request.batches() and (len(pictures) > 1 or not request.save_samples):
         yield _save_grid(pictures, folder, request, recipe)
 
 
@@ -223,8 +243,7 @@ def _paint(
     # Batches gain nothing on a CPU, and a picture that was painted alone is made again alone, to the byte.
     size = 1 if model.device == "cpu" else plan.request.n_samples
     for seeds in batches:
-        for start in range(0, len(seeds), size):
-            group = seeds[start : start + size]
+        for group in _groups(seeds, size):
             init_images = None if plan.init_image is None else [plan.init_image] * len(group)
             on_group_step = functools.partial(on_step, len(group))
             pictures = paint_batch(
@@ -255,10 +274,22 @@ def _recipe(sound: Path, plan: PicturePlan, *, is_embedding: bool) -> dict[str, 
     }
 
 
-def _painted(done: list[dict[str, Any]], recipe: dict[str, Any], seeds: list[int]) -> bool:
-    """Whether the pictures of all `seeds` are among those `done`."""
-    same = [other for other in done if all(other.get(key) == recipe[key] for key in IDENTITY)]
-    return set(seeds) <= {other.get("seed") for other in same}
+def _groups(seeds: list[int], size: int) -> list[list[int]]:
+    """Divide ascending seeds into runs without a gap, of at most `size`: what a recipe can name."""
+    groups: list[list[int]] = []
+    for seed in seeds:
+        if groups and seed == groups[-1][-1] + 1 and len(groups[-1]) < size:
+            groups[-1].append(seed)
+        else:
+            groups.append([seed])
+    return groups
+
+
+def _painted_seeds(folder: Path, recipe: dict[str, Any]) -> set[int]:
+    """Seeds of the pictures in a folder that were painted by the same recipe."""
+    return {
+        done["seed"] for done in recipes_in(folder) if all(done.get(key) == recipe[key] for key in IDENTITY)
+    }
 
 
 def _save_embedding(path: Path, embedding: FloatArray) -> Path:
@@ -288,8 +319,7 @@ def _save_grid(
 ) -> Path:
     from diffusers.utils import make_image_grid
 
-    columns = request.n_samples
-    rows = len(pictures) // columns
+    columns, rows = request.n_samples, request.n_iter
     own = {
         "seed": request.seed,
         "first_seed": request.seed,
@@ -342,5 +372,8 @@ def recipe_command(recipe: dict[str, Any]) -> str:
         ]
     except KeyError as error:
         raise ParameterError(f"the recipe has no entry {error}", "a recipe of this program") from error
-    words = [word for flag, value in values.items() if value is not None for word in (flag, str(value))]
+    words: list[str] = []
+    for flag, value in values.items():
+        if value is not None:  # a path that begins with a dash would pass for a flag
+            words += [f"{flag}={value}"] if str(value).startswith("-") else [flag, str(value)]
     return shlex.join(["python", "audio2img.py", *words, *switches])

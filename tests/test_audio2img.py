@@ -1,0 +1,549 @@
+"""audio2img from the command line to the files it leaves behind."""
+
+import errno
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+import audio2img as audio2img_script
+import sound_diffusion as sd
+from sound_diffusion import outputs, pictures
+from sound_diffusion.outputs import read_recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = ROOT / "audio2img.py"
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def start_picture(tmp_path):
+    path = tmp_path / "start.png"
+    Image.effect_noise((80, 64), 60).convert("RGB").save(path)
+    return path
+
+
+@pytest.fixture
+def many_sounds(tmp_path, sine):
+    folder = tmp_path / "sounds"
+    folder.mkdir()
+    for number, name in enumerate(("a.wav", "b.flac", "c.wav")):
+        soundfile.write(folder / name, sine[: 20_000 + 999 * number], 44_100)
+    return folder
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture).astype(int)
+
+
+# --- what a run leaves behind
+
+
+def test_one_sound_one_picture(audio2img, sine_file, out):
+    done = audio2img("--prompt", sine_file, "--feature", "fft")
+    assert done.code == 0
+    assert done.out == f"{out / 'sine' / '00000.png'}\n"
+    assert [path.name for path in (out / "sine").iterdir()] == ["00000.png"]
+    assert pixels(done.paths[0]).shape == (64, 64, 3)
+
+
+def test_a_picture_is_what_python_paints(audio2img, sine_file, tiny_model):
+    path = audio2img("--prompt", sine_file, "--feature", "fft", "--seed", 7).paths[0]
+    embedding = sd.embed(sd.load_audio(sine_file), feature="fft", model=tiny_model)
+    np.testing.assert_array_equal(pixels(path), np.asarray(sd.paint(tiny_model, embedding, seed=7)))
+
+
+def test_two_runs_give_the_same_bytes_under_the_next_number(audio2img, sine_file):
+    first = audio2img("--prompt", sine_file).paths[0]
+    second = audio2img("--prompt", sine_file).paths[0]
+    assert (first.name, second.name) == ("00000.png", "00001.png")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_every_feature_and_scaling_paints_its_own_picture(audio2img, sine_file):
+    runs = [audio2img("--prompt", sine_file, "--feature", name, "--quiet") for name in sd.FEATURES]
+    runs.append(audio2img("--prompt", sine_file, "--feature", "fft", "--scaling", "none", "--quiet"))
+    assert all((run.code, run.err) == (0, "") for run in runs)
+    assert len({run.paths[0].read_bytes() for run in runs}) == len(runs)
+
+
+def test_silence_is_legal(audio2img, tmp_path):
+    soundfile.write(tmp_path / "silence.wav", np.zeros(1000), 44_100)
+    for feature in sd.FEATURES:
+        assert audio2img("--prompt", tmp_path / "silence.wav", "--feature", feature).code == 0
+
+
+def test_recipe_names_everything(audio2img, sine_file):
+    path = audio2img("--prompt", sine_file, "--offset", 0.25, "--seed", 9, "--plms").paths[0]
+    recipe = read_recipe(path)
+    assert recipe["sound"] == str(sine_file)
+    assert len(recipe["sound_sha256"]) == 64
+    assert (recipe["offset"], recipe["duration"], recipe["seed"]) == (0.25, None, 9)
+    assert (recipe["sampler"], recipe["steps"], recipe["guidance"]) == ("plms", 4, 2.0)
+    assert (recipe["feature"], recipe["scaling"]) == ("fft", "log")
+    assert recipe["versions"].keys() >= {"torch", "diffusers", "numpy", "librosa", "sound_diffusion"}
+    with Image.open(path) as picture:
+        assert picture.info["parameters"].startswith("sine.wav, fft, scaling log\nSteps: 4, Sampler: PLMS, ")
+        assert json.loads(picture.info["sound_diffusion"]) == recipe
+
+
+RECIPES = {
+    "fft": ["--feature", "fft"],
+    "waveform": ["--feature", "waveform", "--offset", "0.1", "--duration", "0.3333333"],
+    "plms": ["--plms", "--ddim_steps", "6", "--scale", "3.7"],
+    "eta": ["--ddim_eta", "0.35", "--seed", "123456789012345678"],
+    "size": ["--H", "72", "--W", "128", "--scaling", "none"],
+    "several": ["--n_samples", "2", "--n_iter", "2", "--seed", "3"],
+    "fixed code": ["--n_samples", "2", "--n_iter", "2", "--fixed_code"],
+    "init": ["--init-img", "START", "--strength", "0.5"],
+    "forget": ["--init-img", "START", "--strength", "1"],
+    "keep": ["--init-img", "START", "--strength", "0"],
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_makes_the_same_bytes_again(audio2img, sine_file, start_picture, tmp_path, name):
+    words = [str(start_picture) if word == "START" else word for word in RECIPES[name]]
+    for path in audio2img("--prompt", sine_file, *words).paths:
+        printed = audio2img("--recipe", path)
+        assert (printed.code, printed.err, printed.out.count("\n")) == (0, "", 1)
+        python, script, *command = shlex.split(printed.out)
+        assert (python, script) == ("python", "audio2img.py")
+        again = audio2img(*command, "--outdir", tmp_path / "again").paths
+        assert path.read_bytes() in [other.read_bytes() for other in again]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the command is for a POSIX shell")
+@pytest.mark.parametrize("name", ['it\'s "so" $HOME.wav', "-dash.wav", "naïve 音.wav"])
+def test_recipe_of_names_that_shells_and_parsers_misread(audio2img, sine_file, tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    sine_file.rename(tmp_path / name)
+    path = audio2img(f"--prompt={name}").paths[0]
+    command = pictures.recipe_command(read_recipe(path))
+    again = audio2img(*shlex.split(command)[2:], "--outdir", "again").paths[0]
+    assert path.read_bytes() == again.read_bytes()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names of bytes")
+def test_name_that_is_not_text(model_loads, tiny_model_folder, sine_file, tmp_path, capfdbinary):
+    sound = sine_file.rename(tmp_path / os.fsdecode(b"caf\xe9.wav"))
+    where = ["--model", str(tiny_model_folder), "--outdir", str(tmp_path / "out")]
+    assert audio2img_script.main(["--prompt", str(sound), *where]) == 0
+    path = Path(os.fsdecode(capfdbinary.readouterr().out.strip()))
+    assert read_recipe(path)["sound"] == str(sound)
+    assert audio2img_script.main(["--recipe", str(path)]) == 0
+    assert b"caf\xe9.wav" in capfdbinary.readouterr().out
+
+
+# --- several pictures
+
+
+def test_batches_seeds_numbers_and_grid(audio2img, sine_file):
+    paths = audio2img("--prompt", sine_file, "--n_samples", 2, "--n_iter", 3, "--seed", 10).paths
+    assert [path.name for path in paths] == [*(f"{i:05d}.png" for i in range(6)), "grid-00000.png"]
+    assert [read_recipe(path)["seed"] for path in paths[:6]] == list(range(10, 16))
+    grid = pixels(paths[6])
+    assert grid.shape == (3 * 64, 2 * 64, 3)
+    for i, path in enumerate(paths[:6]):
+        row, column = divmod(i, 2)
+        tile = grid[row * 64 : (row + 1) * 64, column * 64 : (column + 1) * 64]
+        np.testing.assert_array_equal(tile, pixels(path))
+
+
+def test_the_same_seed_alone_or_in_a_batch(audio2img, sine_file):
+    batch = audio2img("--prompt", sine_file, "--n_samples", 3, "--seed", 10, "--skip_grid").paths
+    alone = audio2img("--prompt", sine_file, "--seed", 11).paths[0]
+    assert batch[1].read_bytes() == alone.read_bytes()
+
+
+def test_fixed_code_starts_every_batch_from_the_same_noise(audio2img, sine_file):
+    paths = audio2img(
+        "--prompt", sine_file, "--n_samples", 2, "--n_iter", 2, "--fixed_code", "--skip_grid"
+    ).paths
+    assert [read_recipe(path)["seed"] for path in paths] == [42, 43, 42, 43]
+    assert paths[0].read_bytes() == paths[2].read_bytes()
+
+
+def test_skip_grid_and_skip_save(audio2img, sine_file, out):
+    two = ["--prompt", sine_file, "--n_samples", 2]
+    assert [path.name for path in audio2img(*two, "--skip_grid").paths] == ["00000.png", "00001.png"]
+    assert [path.name for path in audio2img(*two, "--skip_save").paths] == ["grid-00000.png"]
+    assert [path.name for path in audio2img("--prompt", sine_file, "--skip_save").paths] == ["grid-00001.png"]
+    assert len(list((out / "sine").iterdir())) == 4
+
+
+def test_plot(audio2img, sine_file):
+    paths = audio2img("--prompt", sine_file, "--plot").paths
+    assert [path.name for path in paths] == ["00000.png", "plot-00000.png"]
+    assert pixels(paths[1]).shape[1] > 1000
+
+
+# --- skip-existing
+
+
+def test_skip_existing(audio2img, model_loads, sine_file):
+    first = audio2img("--prompt", sine_file, "--skip-existing")
+    assert len(first.paths) == 1
+    model_loads.clear()
+    second = audio2img("--prompt", sine_file, "--skip-existing")
+    assert (second.code, second.out, second.err) == (0, "", "")
+    assert model_loads == []
+    for change in (["--seed", 1], ["--feature", "cqt"], ["--scale", 3], ["--offset", 0.1], ["--W", 72]):
+        assert len(audio2img("--prompt", sine_file, "--skip-existing", *change).paths) == 1
+
+
+def test_skip_existing_paints_what_is_missing(audio2img, sine_file):
+    words = ["--prompt", sine_file, "--n_samples", 2, "--n_iter", 2]
+    whole = audio2img(*words).paths
+    for gone in (whole[1], whole[2]):
+        gone.unlink()
+    again = audio2img(*words, "--skip-existing")
+    assert again.code == 0
+    assert [read_recipe(path)["seed"] for path in again.paths] == [43, 44]
+    assert all("grid" not in path.name for path in again.paths)
+    assert audio2img(*words, "--skip-existing").paths == []
+
+
+def test_skip_existing_looks_at_the_sound_and_not_at_its_name(audio2img, sine_file):
+    audio2img("--prompt", sine_file)
+    soundfile.write(sine_file, np.zeros(1000), 44_100)
+    assert len(audio2img("--prompt", sine_file, "--skip-existing").paths) == 1
+
+
+# --- painting over a picture
+
+
+def test_init_image_by_strength(audio2img, sine_file, start_picture):
+    words = ["--prompt", sine_file, "--init-img", start_picture]
+    kept = audio2img(*words, "--strength", 0).paths[0]
+    with Image.open(start_picture) as start:
+        cropped = np.asarray(start.crop((8, 0, 72, 64))).astype(int)
+    np.testing.assert_array_equal(pixels(kept), cropped)
+    forgotten = audio2img(*words, "--strength", 1).paths[0]
+    np.testing.assert_array_equal(pixels(forgotten), pixels(audio2img("--prompt", sine_file).paths[0]))
+    between = audio2img(*words, "--strength", 0.5).paths[0]
+    default = audio2img(*words).paths[0]
+    assert read_recipe(default)["strength"] == 0.75
+    assert len({path.read_bytes() for path in (kept, forgotten, between, default)}) == 4
+    with Image.open(between) as picture:
+        assert "Denoising strength: 0.5" in picture.info["parameters"]
+
+
+# --- embeddings as files
+
+
+def test_saved_embedding_gives_the_same_pixels(audio2img, sine_file, tmp_path):
+    file = tmp_path / "sub" / "mine.npy"
+    saved, painted = audio2img("--prompt", sine_file, "--save-embedding", file).paths
+    assert saved == file
+    matrix = np.load(file)
+    assert (matrix.shape, matrix.dtype) == ((77, 32), np.float32)
+    from_file = audio2img("--prompt", file).paths[0]
+    assert from_file.parent.name == "mine"
+    np.testing.assert_array_equal(pixels(from_file), pixels(painted))
+    assert read_recipe(from_file)["feature"] == "embedding"
+    command = shlex.split(audio2img("--recipe", from_file).out)[2:]
+    assert audio2img(*command).paths[0].read_bytes() == from_file.read_bytes()
+
+
+def test_embedding_of_another_program(audio2img, tmp_path):
+    np.save(tmp_path / "own.npy", np.random.default_rng(0).normal(size=(1, 77, 32)))
+    assert audio2img("--prompt", tmp_path / "own.npy", "--plot").code == 0
+    assert audio2img("--prompt", tmp_path / "own.npy", "--scaling", "log").code == 0
+
+
+# --- many sounds
+
+
+def test_many_sounds_load_the_model_once(audio2img, model_loads, many_sounds, tmp_path, sine_file):
+    (tmp_path / "list.txt").write_text(f"{sine_file}\n")
+    done = audio2img(
+        "--prompt", sine_file, "--input_folder", many_sounds, "--from-file", tmp_path / "list.txt"
+    )
+    assert done.code == 0
+    assert [path.parent.name for path in done.paths] == ["sine", "a", "b", "c", "sine"]
+    assert len(model_loads) == 1
+    assert "20/20" in done.err
+
+
+def test_bad_files_among_several_are_named_at_the_end(audio2img, model_loads, many_sounds, tmp_path):
+    (many_sounds / "a2.wav").write_bytes(b"no sound")
+    (many_sounds / "b2.mp3").touch()
+    done = audio2img("--input_folder", many_sounds, "--quiet")
+    assert done.code == 2
+    assert [path.parent.name for path in done.paths] == ["a", "b", "c"]
+    lines = done.err.splitlines()
+    assert len(lines) == 2
+    assert "a2.wav: " in lines[0]
+    assert "b2.mp3: empty file" in lines[1]
+    assert len(model_loads) == 1
+
+
+def test_both_spellings_of_flags(audio2img, many_sounds):
+    for words in (
+        ["--input-folder", many_sounds, "--n-iter", 1, "--skip-save"],
+        ["--input_folder", many_sounds],
+    ):
+        assert len(audio2img(*words).paths) == 3
+
+
+# --- bad input
+
+
+def bad_inputs(folder):
+    """Name -> a path that no picture can be made of."""
+    good = np.zeros(30_000)
+    soundfile.write(folder / "whole.wav", good, 44_100)
+    whole = (folder / "whole.wav").read_bytes()
+    files = {
+        "empty.wav": b"",
+        "text.wav": b"This is no sound.",
+        "cut.wav": whole[:10_000],
+        "text.npy": b"1 2 3",
+    }
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    for name, value in (("nan.wav", np.nan), ("inf.wav", np.inf), ("huge.wav", 1e9)):
+        soundfile.write(folder / name, np.full(1000, value), 44_100, subtype="FLOAT")
+    soundfile.write(folder / "none.wav", np.zeros(0), 44_100)
+    np.save(folder / "shape.npy", np.zeros((77, 31)))
+    np.save(folder / "complex.npy", np.zeros((77, 32), dtype=complex))
+    np.save(folder / "nan.npy", np.full((77, 32), np.nan))
+    np.save(folder / "object.npy", np.array([[{}]], dtype=object), allow_pickle=True)
+    (folder / "folder.wav").mkdir()
+
+
+BAD_INPUTS = {
+    "missing.wav": "no such file",
+    "missing.npy": "no such file",
+    "folder.wav": "a folder",
+    "empty.wav": "empty file",
+    "text.wav": "not a sound",
+    "cut.wav": "truncated",
+    "none.wav": "no samples",
+    "nan.wav": "NaN or infinite",
+    "inf.wav": "NaN or infinite",
+    "huge.wav": "sample of size",
+    "text.npy": "cannot be read as .npy",
+    "shape.npy": r"\(77, 31\).*\(77, 32\)",
+    "complex.npy": "complex",
+    "nan.npy": "NaN or infinite",
+    "object.npy": "object",
+}
+
+
+@pytest.mark.parametrize("name", BAD_INPUTS)
+def test_bad_input(audio2img, model_loads, tmp_path, out, name):
+    bad_inputs(tmp_path)
+    done = audio2img("--prompt", tmp_path / name)
+    assert (done.code, done.out) == (2, "")
+    assert re.search(BAD_INPUTS[name], done.error)
+    assert str(tmp_path / name) in done.error
+    assert model_loads == []
+    assert not out.exists()
+
+
+BAD_FLAGS = {
+    "--feature loudness": "loudness.*waveform",
+    "--scaling loud": "loud.*clip",
+    "--H 65": "height 65.*multiple of 8.*64 would do",
+    "--W 0": "width 0.*8 would do",
+    "--W 64.0": "--W.*64.0",
+    "--n_samples 0": "--n_samples 0.*at least 1",
+    "--n_samples -3": "--n_samples -3",
+    "--n_samples 1000000000000000000000": "seed",
+    "--n_iter 0": "--n_iter 0",
+    "--ddim_steps 0": "0 steps",
+    "--ddim_eta 1.5": "eta 1.5",
+    "--ddim_eta nan": "eta nan",
+    "--plms --ddim_eta 0.5": "eta 0.5 with sampler plms",
+    "--scale nan": "guidance nan",
+    "--scale inf": "guidance inf",
+    "--seed -1": "seed -1",
+    "--seed 9223372036854775808": "seed 9223372036854775808",
+    "--seed 9223372036854775807 --n_iter 2": "seed 9223372036854775808",
+    "--seed a": "--seed.*'a'",
+    "--strength 0.5": "--init-img",
+    "--init-img START --strength 1.5": "strength 1.5",
+    "--init-img START --strength -0.1": "strength -0.1",
+    "--init-img START --strength nan": "strength nan",
+    "--init-img START --strength 0.2": "no step at all.*0.25 or more",
+    "--init-img MISSING": "missing.png.*cannot be read",
+    "--init-img SOUND": "sine.wav.*cannot be read",
+    "--offset -1": "offset -1",
+    "--offset nan": "offset nan",
+    "--offset 3": "offset 3.0 s is past the end.*2.000 s",
+    "--duration 0": "duration 0",
+    "--duration 1e-9": "no samples",
+    "--model nothing": "no model 'nothing'",
+    "--model OUT": "no model",
+    "--device tpu": "tpu",
+    "--precision double": "double",
+    "--save-embedding a.txt": "ends in .npy",
+    "--save-embedding SOUND/a.npy": "cannot be written",
+    "--outdir SOUND": "cannot be written.*--outdir",
+    "--outdir SOUND/sub": "cannot be written",
+    "--skip_save --skip_grid": "nothing is saved",
+    "--prompt": "--prompt.*at least one",
+    "--no-such-flag": "unrecognized arguments: --no-such-flag",
+    "--input_folder MISSING": "not a folder",
+    "--from-file MISSING": "cannot be read",
+    "--from-file SOUND": "cannot be read",
+    "--recipe MISSING": "cannot be read",
+    "--recipe START": "no recipe",
+}
+
+
+@pytest.mark.parametrize("flags", BAD_FLAGS)
+def test_bad_flag(audio2img, model_loads, sine_file, start_picture, tmp_path, out, flags):
+    before = sorted(tmp_path.iterdir())
+    words = flags.replace("START", str(start_picture)).replace("SOUND", str(sine_file))
+    words = words.replace("MISSING", str(tmp_path / "missing.png")).replace("OUT", str(out))
+    done = audio2img("--prompt", sine_file, *words.split())
+    assert (done.code, done.out) == (2, "")
+    assert re.search(BAD_FLAGS[flags], done.error)
+    assert model_loads == []
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_scaling_that_needs_a_text_encoder(audio2img, sine_file, out):
+    for scaling in ("range", "clip"):
+        done = audio2img("--prompt", sine_file, "--scaling", scaling, "--quiet")
+        assert done.code == 2
+        assert "empty prompt" in done.error
+        assert not out.exists()
+
+
+def test_no_sound_at_all(audio2img):
+    done = audio2img()
+    assert done.code == 2
+    assert "no sound was given" in done.error
+
+
+def test_recipe_of_another_program(audio2img, tmp_path):
+    with outputs.write_atomically(tmp_path / "a.png") as file:
+        outputs.write_png(Image.new("RGB", (8, 8)), file, RECIPE_OF_ANOTHER_PROGRAM)
+    done = audio2img("--recipe", tmp_path / "a.png")
+    assert done.code == 2
+    assert "no entry 'offset'" in done.error
+
+
+RECIPE_OF_ANOTHER_PROGRAM = {
+    **{"sound": "a.wav", "feature": "fft", "scaling": "none", "sampler": "ddim", "steps": 1, "guidance": 1.0},
+    **{"seed": 1, "width": 8, "height": 8, "model": "x"},
+}
+
+
+# --- what goes wrong while running
+
+
+def test_picture_with_nan_leaves_no_file(audio2img, sine_file, out):
+    done = audio2img("--prompt", sine_file, "--scale", 3e38, "--quiet")
+    assert done.code == 1
+    assert re.search("seed 42 holds NaN.*lower --scale", done.error)
+    assert not out.exists()
+
+
+def test_full_disk(audio2img, sine_file, out, monkeypatch):
+    def full(picture, file, recipe):
+        file.write(b"\x89PNG")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(outputs, "write_png", full)
+    done = audio2img("--prompt", sine_file, "--quiet")
+    assert (done.code, done.out) == (1, "")
+    assert re.search("No space left on device.*free some space", done.error)
+    assert list((out / "sine").iterdir()) == []
+
+
+def test_interrupted(audio2img, sine_file, out, monkeypatch):
+    painted = pictures.paint_batch
+
+    def interrupt_the_second(model, embeddings, seeds, *rest):
+        if seeds == [43]:
+            raise KeyboardInterrupt
+        return painted(model, embeddings, seeds, *rest)
+
+    monkeypatch.setattr(pictures, "paint_batch", interrupt_the_second)
+    done = audio2img("--prompt", sine_file, "--n_samples", 3, "--quiet")
+    assert done.code == 130
+    assert done.error.endswith(": error: interrupted")
+    assert [path.name for path in done.paths] == ["00000.png"]
+    assert [path.name for path in (out / "sine").iterdir()] == ["00000.png"]
+
+
+# --- as a process of its own
+
+
+def start(*words, python=()):
+    command = [sys.executable, *python, SCRIPT, *map(str, words)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def process(*words, python=()):
+    child = start(*words, python=python)
+    out, err = child.communicate(timeout=300)
+    return child.returncode, out, err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["--prompt", "missing.wav"],
+        ["--prompt", "TEXT"],
+        ["--prompt", "GOOD", "--H", "65"],
+        ["--prompt", "GOOD", "--model", "nothing"],
+        ["--prompt", "GOOD", "--offset", "9"],
+    ],
+)
+def test_help_and_errors_come_before_torch_is_imported(words, sine_file, tiny_model_folder, tmp_path):
+    (tmp_path / "text.wav").write_bytes(b"no sound")
+    names = {"TEXT": tmp_path / "text.wav", "GOOD": sine_file}
+    where = ["--model", tiny_model_folder, "--outdir", tmp_path / "out"]
+    code, out, err = process(*where, *(names.get(word, word) for word in words), python=["-X", "importtime"])
+    imported = {
+        line.rsplit("|", 1)[1].strip() for line in err.splitlines() if line.startswith("import time:")
+    }
+    assert not imported & {"torch", "diffusers", "transformers", "librosa", "matplotlib"}
+    assert "sound_diffusion.cli" in imported
+    rest = [line for line in err.splitlines() if not line.startswith("import time:")]
+    if words == ["--help"]:
+        assert (code, rest) == (0, [])
+        assert "--feature" in out
+    else:
+        assert (code, out, len(rest)) == (2, "", 1)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_stdout_and_stderr_are_clean_until_ctrl_c(sine_file, tiny_model_folder, tmp_path):
+    where = ["--model", tiny_model_folder, "--outdir", tmp_path / "out", "--device", "cpu"]
+    words = ["--feature", "melspectrogram", "--plot", "--n_iter", 100_000, "--skip_grid"]
+    child = start("--prompt", sine_file, *words, *where)
+    first = [child.stdout.readline().strip() for _ in range(2)]
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=120)
+    folder = tmp_path / "out" / "sine"
+    assert child.returncode == 130
+    assert first == [str(folder / "00000.png"), str(folder / "plot-00000.png")]
+    assert all(Path(line).is_relative_to(folder) for line in out.splitlines())
+    *bars, last = [line for line in re.split(r"[\r\n]+", err) if line.strip()]
+    assert last == "audio2img.py: error: interrupted"
+    assert bars
+    assert all("step" in line and "/400000" in line for line in bars), err
+    assert all(re.fullmatch(r"(plot-)?\d{5}\.png", path.name) for path in folder.iterdir())

@@ -1,0 +1,310 @@
+"""The command line both scripts share: flags, inputs, messages, exit statuses."""
+
+import argparse
+import logging
+import os
+import warnings
+from pathlib import Path
+
+import pytest
+
+from sound_diffusion import cli
+from sound_diffusion.cli import (
+    Parser,
+    ProgressBar,
+    add_model_flags,
+    add_sound_flags,
+    each_input,
+    find_sounds,
+    run,
+)
+from sound_diffusion.errors import (
+    AudioError,
+    EmbeddingError,
+    FailedInputsError,
+    ModelError,
+    OutputError,
+    PaintingError,
+    ParameterError,
+    SoundDiffusionError,
+    VideoError,
+)
+
+
+@pytest.fixture
+def parser():
+    parser = Parser("A script.\n\n    python script.py --flag")
+    add_sound_flags(parser)
+    add_model_flags(parser)
+    parser.add_argument("--n_samples", type=int, default=1, help="pictures")
+    parser.add_argument("--skip-existing", action="store_true", help="leave out")
+    parser.add_argument("--words", nargs="*", default=[])
+    return parser
+
+
+# --- flags
+
+
+@pytest.mark.parametrize(
+    "words", [["--n_samples", "3"], ["--n-samples", "3"], ["--n-samples=3"], ["--n_samples=3"]]
+)
+def test_dash_and_underscore_are_the_same(parser, words):
+    assert parser.parse_args(words).n_samples == 3
+
+
+def test_both_ways_of_every_flag(parser):
+    for flag in ("--skip-existing", "--skip_existing"):
+        assert parser.parse_args([flag]).skip_existing
+    for flag in ("--init-img", "--init_img"):
+        assert parser.parse_args([flag, "a_b-c.png"]).init_img == Path("a_b-c.png")
+    for flag in ("--ddim_steps", "--ddim-steps"):
+        assert parser.parse_args([flag, "7"]).ddim_steps == 7
+    assert parser.parse_args(["--ckpt", "m"]).model == parser.parse_args(["--model", "m"]).model == "m"
+
+
+def test_values_are_left_alone(parser):
+    assert parser.parse_args(["--model=a_b-c"]).model == "a_b-c"
+    assert parser.parse_args(["--words", "n_samples", "a-b"]).words == ["n_samples", "a-b"]
+    assert parser.parse_args(["--scale", "-1.5"]).scale == -1.5
+
+
+@pytest.mark.parametrize(
+    ("words", "pattern"),
+    [
+        (["--feature", "loudness"], "loudness.*waveform"),
+        (["--scaling", "loud"], "loud.*clip"),
+        (["--seed", "1.5"], "--seed.*1.5"),
+        (["--n-samples"], "expected one argument"),
+        (["--n_sample", "3"], "unrecognized arguments: --n_sample"),
+        (["--device", "tpu"], "tpu"),
+    ],
+)
+def test_bad_flags_are_errors_of_ours(parser, words, pattern):
+    with pytest.raises(ParameterError, match=pattern) as caught:
+        parser.parse_args(words)
+    assert "--help" in str(caught.value)
+
+
+def test_help_shows_defaults_and_the_description_as_written(parser):
+    text = parser.format_help()
+    assert "    python script.py --flag" in text
+    assert "pictures (default: 1)" in text
+    assert "(default: None)" not in text
+    assert "(default: False)" not in text
+
+
+# --- inputs
+
+
+@pytest.fixture
+def sounds(tmp_path):
+    for name in ("b.wav", "a.FLAC", "c.m4a", "notes.txt", "cover.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.wav").mkdir()
+    return tmp_path
+
+
+def test_named_folder_and_list_are_gathered_in_order(sounds, tmp_path):
+    listed = tmp_path / "list.txt"
+    listed.write_bytes("\ufeffx y.wav\r\n\r\n  /abs/é.wav \n".encode())
+    found = find_sounds([Path("first.wav")], sounds, listed)
+    assert found == [
+        Path("first.wav"),
+        *(sounds / name for name in ("a.FLAC", "b.wav", "c.m4a")),
+        Path("x y.wav"),
+        Path("/abs/é.wav"),
+    ]
+
+
+def test_inputs_that_are_not_there(sounds, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty.txt").write_text("\n \n")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9.wav")
+    for arguments, pattern in (
+        (([],), "no sound was given"),
+        (([], None, tmp_path / "empty.txt"), "no sound was given"),
+        (([], tmp_path / "no"), "--input_folder .*no: not a folder"),
+        (([], sounds / "b.wav"), "not a folder"),
+        (([], tmp_path / "empty"), "no sound in it"),
+        (([], None, tmp_path / "no.txt"), "--from-file .*cannot be read"),
+        (([], None, tmp_path), "--from-file .*cannot be read"),
+        (([], None, tmp_path / "latin.txt"), "--from-file .*cannot be read"),
+    ):
+        with pytest.raises(ParameterError, match=pattern):
+            find_sounds(*arguments)
+
+
+def collect(results):
+    """Return what an iterator gives and the error that ends it, if any."""
+    collected = []
+    try:
+        for each in results:
+            collected.append(each)
+    except SoundDiffusionError as error:
+        return collected, error
+    return collected, None
+
+
+def test_one_bad_input_does_not_stop_the_others():
+    def work(number):
+        if number % 2:
+            raise AudioError(f"{number}: bad")
+        yield number
+
+    results, error = collect(each_input([0, 1, 2, 3, 4], work))
+    assert results == [0, 2, 4]
+    assert isinstance(error, FailedInputsError)
+    assert str(error) == "1: bad; 3: bad"
+
+
+@pytest.mark.parametrize("kind", [AudioError, EmbeddingError, PaintingError, VideoError])
+def test_errors_of_one_input(kind):
+    def work(number):
+        if number == 0:
+            raise kind("bad")
+        yield number
+
+    results, error = collect(each_input([0, 1], work))
+    assert results == [1]
+    assert isinstance(error, FailedInputsError)
+
+
+@pytest.mark.parametrize("kind", [ModelError, OutputError, ParameterError])
+def test_errors_that_would_meet_every_input_stop_at_once(kind):
+    asked = []
+
+    def work(number):
+        asked.append(number)
+        raise kind("bad")
+        yield
+
+    with pytest.raises(kind):
+        list(each_input([0, 1], work))
+    assert asked == [0]
+
+
+# --- from an error to an exit status
+
+
+def run_script(work, *words):
+    parser = argparse_parser()
+    return run(work, parser, list(words))
+
+
+def argparse_parser():
+    parser = Parser("A script.")
+    parser.prog = "script.py"
+    add_model_flags(parser)
+    return parser
+
+
+def failing(error):
+    def work(args):
+        yield "first"
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (ParameterError("height 65", "a multiple of 8"), 2, "height 65 (expected a multiple of 8)"),
+        (PaintingError("NaN"), 1, "NaN"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (
+            RuntimeError("boom\nmore"),
+            1,
+            "RuntimeError: boom more (a defect of the program; --debug shows where)",
+        ),
+    ],
+)
+def test_errors_become_one_line_and_a_status(capsys, error, code, message):
+    assert run_script(failing(error)) == code
+    out, err = capsys.readouterr()
+    assert out == "first\n"
+    assert message in err
+    assert err.count("\n") == 1
+    assert err.startswith("script.py: ")
+
+
+def test_every_failed_input_gets_a_line(capsys):
+    error = FailedInputsError([AudioError("a.wav: bad"), AudioError("b.wav: bad")])
+    assert run_script(failing(error)) == 2
+    assert capsys.readouterr().err == "script.py: error: a.wav: bad\nscript.py: error: b.wav: bad\n"
+
+
+def test_debug_shows_the_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run_script(failing(ZeroDivisionError()), "--debug")
+    with pytest.raises(ParameterError):
+        run_script(failing(ParameterError("x")), "--debug")
+
+
+def test_done(capsys):
+    assert run_script(lambda args: iter(["a", "b"])) == 0
+    assert capsys.readouterr() == ("a\nb\n", "")
+
+
+def test_help_leaves_with_status_0(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run_script(failing(None), "--help")
+    assert caught.value.code == 0
+    assert "--ddim_steps" in capsys.readouterr().out
+
+
+def noisy(args: argparse.Namespace):
+    warnings.warn("a library speaks", FutureWarning, stacklevel=1)
+    logging.getLogger("sound_diffusion.anything").warning("we speak")
+    yield "done"
+
+
+def test_warnings_of_libraries_are_for_debugging_and_ours_are_not(capsys):
+    assert run_script(noisy) == 0
+    assert capsys.readouterr().err == "script.py: WARNING: we speak\n"
+    assert run_script(noisy, "--quiet") == 0
+    assert capsys.readouterr().err == ""
+    with pytest.warns(FutureWarning, match="a library speaks"):
+        run_script(noisy, "--debug")
+
+
+def test_logging_is_left_as_it_was():
+    logger = logging.getLogger("sound_diffusion")
+    before = (logger.level, list(logger.handlers))
+    run_script(noisy, "--quiet")
+    run_script(failing(AudioError("x")))
+    assert (logger.level, list(logger.handlers)) == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names of bytes")
+def test_path_that_is_not_text_is_printed_as_its_bytes(capfdbinary):
+    assert run_script(lambda args: iter([os.fsdecode(b"caf\xe9.png")])) == 0
+    assert capfdbinary.readouterr().out == b"caf\xe9.png\n"
+
+
+# --- the bar
+
+
+def test_bar_appears_with_the_first_work(capsys):
+    with ProgressBar(4, "step", quiet=False) as bar:
+        assert capsys.readouterr().err == ""
+        bar.update(0)
+        bar.update(0)
+        bar.update(3)
+        bar.update()
+    assert "4/4" in capsys.readouterr().err
+    with ProgressBar(4, "step", quiet=True) as bar:
+        bar.update(4)
+    assert capsys.readouterr().err == ""
+
+
+def test_bar_counts_what_an_earlier_run_did(capsys):
+    with ProgressBar(0, "frame", quiet=False) as bar:
+        bar.extend(10, 4)
+        bar.update(6)
+        bar.extend(5, 5)
+    assert "15/15" in capsys.readouterr().err
+
+
+def test_suffixes_are_in_lower_case():
+    assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in cli.SOUND_SUFFIXES)

@@ -1,0 +1,290 @@
+"""Painting: what settings are, what seeds and strengths do, and what is refused."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sound_diffusion.diffusion import (
+    PaintSettings,
+    fit_picture,
+    load_picture,
+    paint,
+    paint_batch,
+    settings_for,
+    steps_to_run,
+)
+from sound_diffusion.errors import EmbeddingError, PaintingError, ParameterError
+from sound_diffusion.models import Model
+
+SIZE = {"height": 64, "width": 64}
+
+
+def settings(**changes):
+    return PaintSettings(**({"steps": 3, "guidance": 2.0, **SIZE} | changes))
+
+
+@pytest.fixture
+def embedding():
+    return np.random.default_rng(0).normal(size=(77, 32)).astype(np.float32)
+
+
+def pixels(picture):
+    return np.asarray(picture).astype(int)
+
+
+# --- settings
+
+
+@pytest.mark.parametrize(
+    ("change", "pattern"),
+    [
+        ({"steps": 0}, "0 steps .--ddim_steps"),
+        ({"guidance": float("nan")}, "guidance nan .--scale"),
+        ({"guidance": float("inf")}, "guidance inf"),
+        ({"height": 65}, "height 65 .--H. .expected a multiple of 8.; 64 would do"),
+        ({"width": 0}, "width 0 .--W.*; 8 would do"),
+        ({"width": -64}, "width -64"),
+        ({"eta": 1.5}, "eta 1.5 .--ddim_eta.*in .0, 1"),
+        ({"eta": 0.5, "sampler": "plms"}, "eta 0.5 with sampler plms"),
+        ({"strength": -0.1}, "strength -0.1"),
+        ({"strength": 1.01}, "strength 1.01"),
+        ({"strength": float("nan")}, "strength nan"),
+    ],
+)
+def test_bad_settings(change, pattern):
+    with pytest.raises(ParameterError, match=pattern):
+        settings(**change)
+
+
+def test_settings_for_keeps_the_models_defaults_where_nothing_is_asked(tiny_model):
+    chosen = settings_for(tiny_model.defaults, steps=None, guidance=None, width=128)
+    assert chosen == PaintSettings(4, 2.0, 64, 128)
+
+
+@pytest.mark.parametrize(
+    ("steps", "strength", "count"), [(50, 1.0, 50), (50, 0.75, 37), (50, 0.02, 1), (3, 0.0, 0), (7, 0.5, 3)]
+)
+def test_strength_runs_the_last_steps(steps, strength, count):
+    assert steps_to_run(settings(steps=steps, strength=strength)) == count
+
+
+def test_strength_that_gives_no_step_says_which_would_do():
+    for steps in range(2, 400):
+        with pytest.raises(ParameterError, match="gives no step at all") as caught:
+            steps_to_run(settings(steps=steps, strength=0.9 / steps))
+        proposed = float(caught.value.expected.split()[3])
+        assert steps_to_run(settings(steps=steps, strength=proposed)) == 1
+        assert proposed - 1 / steps < 1e-4
+
+
+# --- seeds
+
+
+def test_same_seed_same_picture(tiny_model, embedding):
+    first, second = (paint(tiny_model, embedding, seed=5) for _ in range(2))
+    assert first.tobytes() == second.tobytes()
+    assert (first.size, first.mode) == ((64, 64), "RGB")
+    assert paint(tiny_model, embedding, seed=6).tobytes() != first.tobytes()
+    assert paint(tiny_model, embedding + 1, seed=5).tobytes() != first.tobytes()
+
+
+def test_a_picture_does_not_depend_on_its_batch(tiny_model, embedding):
+    alone = paint(tiny_model, embedding, seed=8, steps=3)
+    batch = paint_batch(tiny_model, [embedding] * 3, [7, 8, 9], settings())
+    assert np.abs(pixels(batch[1]) - pixels(alone)).max() <= 1
+    assert np.abs(pixels(batch[0]) - pixels(batch[2])).max() > 1
+
+
+def noise_that_reaches_the_model(model, embedding, seed, **options):
+    """Paint, and catch the first noise that the UNet is given."""
+    seen = []
+
+    def catch(_module, arguments):
+        seen.append(arguments[0].detach().float().cpu().numpy())
+
+    handle = model.pipeline.unet.register_forward_pre_hook(catch)
+    try:
+        paint(model, embedding, seed=seed, steps=1, guidance=1.0, **options)
+    finally:
+        handle.remove()
+    return seen[0]
+
+
+def test_noise_is_drawn_on_the_cpu_from_the_seed_alone(tiny_model, embedding):
+    import torch
+
+    expected = torch.randn((1, 4, 8, 8), generator=torch.Generator("cpu").manual_seed(11)).numpy()
+    torch.manual_seed(1)
+    noise = noise_that_reaches_the_model(tiny_model, embedding, 11)
+    np.testing.assert_allclose(noise, expected, rtol=1e-5)
+    state = torch.random.get_rng_state()
+    noise_that_reaches_the_model(tiny_model, embedding, 11)
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_half_precision_gets_the_same_noise(tiny_model_folder, tiny_model, embedding):
+    from sound_diffusion.models import load_model
+
+    half = load_model(str(tiny_model_folder), device="cpu", precision="autocast")
+    assert half.precision == "autocast"
+    np.testing.assert_array_equal(
+        noise_that_reaches_the_model(half, embedding, 3),
+        noise_that_reaches_the_model(tiny_model, embedding, 3),
+    )
+    assert np.abs(pixels(paint(half, embedding)) - pixels(paint(tiny_model, embedding))).mean() < 8
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seed_out_of_range(tiny_model, embedding, seed):
+    with pytest.raises(ParameterError, match=f"seed {seed}"):
+        paint(tiny_model, embedding, seed=seed)
+    assert paint(tiny_model, embedding, seed=2**63 - 1, steps=1).size == (64, 64)
+
+
+# --- samplers, sizes, guidance
+
+
+def test_every_setting_reaches_the_picture(tiny_model, embedding):
+    pictures = [
+        paint(tiny_model, embedding, **options).tobytes()
+        for options in (
+            {},
+            {"sampler": "plms"},
+            {"eta": 1.0},
+            {"steps": 3},
+            {"guidance": 1.0},
+            {"guidance": 5.0},
+        )
+    ]
+    assert len(set(pictures)) == len(pictures)
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (72, 40), (64, 136)])
+def test_sizes_are_multiples_of_eight(tiny_model, embedding, height, width):
+    assert paint(tiny_model, embedding, steps=1, height=height, width=width).size == (width, height)
+
+
+def test_unconditional_embedding_without_a_text_encoder_is_zero(tiny_model, embedding):
+    seen = []
+
+    def catch(_module, _arguments, named):
+        seen.append(named["encoder_hidden_states"].numpy())
+
+    handle = tiny_model.pipeline.unet.register_forward_pre_hook(catch, with_kwargs=True)
+    paint(tiny_model, embedding, steps=1)
+    handle.remove()
+    from sound_diffusion.embeddings import row_positions
+
+    assert not seen[0][0].any()
+    np.testing.assert_allclose(seen[0][1], embedding + row_positions(32), rtol=1e-6)
+
+
+def test_on_step_is_called_after_each_step(tiny_model, embedding):
+    steps = []
+    paint_batch(tiny_model, [embedding], [0], settings(), on_step=lambda: steps.append(1))
+    assert len(steps) == 3
+
+
+# --- painting over a picture
+
+
+def gradient(size=(64, 64)):
+    x = np.linspace(0, 255, size[0])[None, :, None]
+    return Image.fromarray(np.broadcast_to(x, (size[1], size[0], 3)).astype(np.uint8))
+
+
+def test_strength_from_unchanged_to_forgotten(tiny_model, embedding):
+    start = gradient()
+    painted = {
+        strength: paint(tiny_model, embedding, init_image=start, strength=strength, steps=4)
+        for strength in (0.0, 0.25, 0.75, 1.0)
+    }
+    assert painted[0.0].tobytes() == start.tobytes()
+    assert painted[1.0].tobytes() == paint(tiny_model, embedding, steps=4).tobytes()
+    assert len({picture.tobytes() for picture in painted.values()}) == 4
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "plms"])
+def test_strength_counts_the_steps(tiny_model, embedding, sampler):
+    steps = []
+    chosen = settings(steps=8, strength=0.5, sampler=sampler)
+    paint_batch(tiny_model, [embedding], [0], chosen, [gradient()], on_step=lambda: steps.append(1))
+    assert 4 <= len(steps) <= 5  # PLMS calls the model twice at its first step
+
+
+def test_strength_without_a_step(tiny_model, embedding):
+    with pytest.raises(ParameterError, match="gives no step at all"):
+        paint(tiny_model, embedding, init_image=gradient(), strength=0.1, steps=4)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1", "LA"])
+def test_any_kind_of_picture_is_fitted(mode):
+    fitted = fit_picture(gradient((100, 50)).convert(mode), settings())
+    assert (fitted.size, fitted.mode) == ((64, 64), "RGB")
+
+
+def test_fitting_crops_about_the_centre():
+    wide = Image.new("RGB", (192, 64), "red")
+    wide.paste(Image.new("RGB", (64, 64), "blue"), (64, 0))
+    assert set(fit_picture(wide, settings()).get_flattened_data()) == {(0, 0, 255)}
+
+
+def test_orientation_of_a_photograph_is_kept(tmp_path):
+    sideways = Image.new("RGB", (64, 64), "red")
+    sideways.paste(Image.new("RGB", (64, 32), "blue"), (0, 0))
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down
+    sideways.save(tmp_path / "photo.png", exif=exif)
+    fitted = fit_picture(load_picture(tmp_path / "photo.png"), settings())
+    assert fitted.getpixel((5, 5)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n", None])
+def test_picture_that_cannot_be_read(tmp_path, content):
+    path = tmp_path / "start.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ParameterError, match="cannot be read.*a PNG, JPEG or WebP file"):  # noqa: RUF043
+        load_picture(path)
+    gradient().save(tmp_path / "whole.png")
+    path.write_bytes((tmp_path / "whole.png").read_bytes()[:100])
+    with pytest.raises(ParameterError, match="cannot be read"):
+        load_picture(path)
+    with pytest.raises(ParameterError, match="cannot be read"):
+        load_picture(tmp_path)
+
+
+# --- what is refused
+
+
+def test_embedding_that_does_not_fit(tiny_model):
+    with pytest.raises(EmbeddingError, match=r"\(77, 768\).*\(77, 32\)"):
+        paint(tiny_model, np.zeros((77, 768)))
+    with pytest.raises(EmbeddingError, match="NaN"):
+        paint(tiny_model, np.full((77, 32), np.nan))
+
+
+def test_one_seed_and_one_start_for_each(tiny_model, embedding):
+    for embeddings, seeds, starts in (([], [], None), ([embedding], [1, 2], None), ([embedding], [1], [])):
+        with pytest.raises(ParameterError, match="one seed for each"):
+            paint_batch(tiny_model, embeddings, seeds, settings(), starts)
+
+
+@pytest.mark.parametrize("precision", ["full", "autocast"])
+def test_picture_with_nan_is_an_error_that_says_what_to_change(tiny_model, embedding, precision):
+    model = Model("tiny", tiny_model.pipeline, tiny_model.defaults, "cpu", precision)
+    remedy = "lower --scale" if precision == "full" else "--precision full"
+    with pytest.raises(PaintingError, match=f"seed 4 holds NaN.*{remedy}") as caught:
+        paint(model, embedding, seed=4, guidance=3e38)
+    assert caught.value.exit_code == 1
+
+
+def test_model_that_needs_more_memory_than_there_is(tiny_model, embedding, monkeypatch):
+    import torch
+
+    def exhausted(*_arguments, **_named):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore lines")
+
+    monkeypatch.setattr(tiny_model.pipeline.unet, "forward", exhausted)
+    with pytest.raises(PaintingError, match=r"memory.*--H, --W or --n_samples"):
+        paint(tiny_model, embedding)

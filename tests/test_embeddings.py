@@ -1,0 +1,294 @@
+"""Embeddings: scaling by its definitions, matrices from elsewhere, errors."""
+
+import io
+import math
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+import sound_diffusion as sd
+from sound_diffusion.embeddings import (
+    SCALINGS,
+    check_embedding,
+    embed,
+    load_embedding,
+    row_positions,
+    scale,
+)
+from sound_diffusion.errors import EmbeddingError, ParameterError, SoundDiffusionError
+
+ROWS, WIDTH = 77, 32
+NAMES = list(sd.FEATURES)
+
+
+def matrix_of(seed=0, width=WIDTH):
+    return np.random.default_rng(seed).normal(3, 2, (ROWS, width)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def empty_prompt():
+    """Like the one of Stable Diffusion 1.x: the extremes are in the first row."""
+    prompt = np.random.default_rng(1).normal(0, 1, (ROWS, WIDTH)).astype(np.float32)
+    prompt[0, :2] = -28.0912, 33.0632
+    return prompt
+
+
+class Painter:
+    """A model as embeddings see it."""
+
+    width = WIDTH
+
+    def __init__(self, empty_prompt=None):
+        self.empty_prompt = empty_prompt
+
+    def scaling_for(self, feature, scaling="auto"):
+        return ({"fft": "log", "cqt": "clip"}.get(feature, "none")) if scaling == "auto" else scaling
+
+
+# --- scaling
+
+
+def test_none_changes_nothing():
+    np.testing.assert_array_equal(scale(matrix_of(), "none"), matrix_of())
+
+
+def test_log():
+    magnitudes = np.abs(matrix_of())
+    np.testing.assert_allclose(scale(magnitudes, "log"), np.log(1 + magnitudes.astype(np.float64)), rtol=1e-6)
+    np.testing.assert_array_equal(scale(-magnitudes, "log"), -scale(magnitudes, "log"))
+
+
+def test_range_goes_from_the_lowest_to_the_highest_value_of_the_empty_prompt(empty_prompt):
+    matrix = matrix_of().astype(np.float64)
+    unit = (matrix - matrix.min()) / (matrix.max() - matrix.min())
+    scaled = scale(matrix_of(), "range", empty_prompt)
+    np.testing.assert_allclose(scaled, -28.0912 + (33.0632 + 28.0912) * unit, rtol=1e-5, atol=1e-5)
+    assert scaled.min() == pytest.approx(-28.0912, rel=1e-6)
+    assert scaled.max() == pytest.approx(33.0632, rel=1e-6)
+
+
+def test_clip_keeps_the_start_token_and_gives_the_rest_its_statistics(empty_prompt):
+    scaled = scale(matrix_of(), "clip", empty_prompt)
+    np.testing.assert_array_equal(scaled[0], empty_prompt[0])
+    body = matrix_of()[1:].astype(np.float64)
+    target = empty_prompt[1:].astype(np.float64)
+    expected = (body - body.mean()) / body.std() * target.std() + target.mean()
+    np.testing.assert_allclose(scaled[1:], expected, rtol=1e-4, atol=1e-5)
+    assert scaled[1:].mean() == pytest.approx(target.mean(), abs=1e-5)
+    assert scaled[1:].std() == pytest.approx(target.std(), rel=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0, -3.0])
+def test_silence_never_divides_by_zero(value, empty_prompt):
+    flat = np.full((ROWS, WIDTH), value, dtype=np.float32)
+    np.testing.assert_allclose(scale(flat, "range", empty_prompt), -28.0912, rtol=1e-6)
+    scaled = scale(flat, "clip", empty_prompt)
+    np.testing.assert_array_equal(scaled[0], empty_prompt[0])
+    np.testing.assert_allclose(scaled[1:], empty_prompt[1:].mean(), rtol=1e-5)
+    for scaling in ("none", "log"):
+        assert np.isfinite(scale(flat, scaling)).all()
+
+
+def test_input_is_not_changed(empty_prompt):
+    for scaling in SCALINGS:
+        matrix = matrix_of()
+        scale(matrix, scaling, empty_prompt)
+        np.testing.assert_array_equal(matrix, matrix_of())
+
+
+@pytest.mark.parametrize(
+    ("scaling", "prompt", "pattern"),
+    [
+        ("loud", None, "unknown scaling 'loud'.*none, log, range, clip"),
+        ("auto", None, "unknown scaling 'auto'"),
+        ("range", None, "'range' needs the embedding of the empty prompt.*text encoder.*--scaling none"),
+        ("clip", None, "'clip' needs"),
+        ("clip", np.zeros((ROWS, 5), dtype=np.float32), r"shape \(77, 5\)"),
+    ],
+)
+def test_scaling_that_cannot_be_done(scaling, prompt, pattern):
+    with pytest.raises(ParameterError, match=pattern):
+        scale(matrix_of(), scaling, prompt)
+
+
+# --- embed
+
+
+@pytest.mark.parametrize("feature", NAMES)
+def test_embed_is_extract_then_scale(feature, sine, empty_prompt):
+    np.testing.assert_array_equal(embed(sine, feature), sd.extract(sine, feature))
+    model = Painter(empty_prompt)
+    expected = scale(sd.extract(sine, feature, WIDTH), model.scaling_for(feature), empty_prompt)
+    np.testing.assert_array_equal(embed(sine, feature, model=model), expected)
+    np.testing.assert_array_equal(
+        embed(sine, feature, model=model, scaling="none"), sd.extract(sine, feature, WIDTH)
+    )
+
+
+def test_embed_without_a_model():
+    assert embed(np.zeros(10), width=1024).shape == (ROWS, 1024)
+    np.testing.assert_array_equal(embed(np.ones(10), scaling="log"), np.log1p(embed(np.ones(10))))
+    with pytest.raises(ParameterError, match="needs the embedding of the empty prompt"):
+        embed(np.zeros(10), scaling="clip")
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    y=hnp.arrays(
+        np.float32, st.integers(0, 500), elements=st.floats(width=32), fill=st.floats(-1, 1, width=32)
+    ),
+    feature=st.sampled_from(NAMES),
+    scaling=st.sampled_from(["auto", *SCALINGS]),
+    with_prompt=st.booleans(),
+)
+def test_any_sound_and_flags_give_a_finite_embedding_or_an_error_of_ours(y, feature, scaling, with_prompt):
+    prompt = (
+        np.linspace(-28, 33, ROWS * WIDTH, dtype=np.float32).reshape(ROWS, WIDTH) if with_prompt else None
+    )
+    try:
+        embedding = embed(y, feature, model=Painter(prompt), scaling=scaling)
+    except SoundDiffusionError as error:
+        good_sound = bool(np.isfinite(y).all()) and np.abs(y).max(initial=0) <= 1e6
+        assert not good_sound or "empty prompt" in str(error)  # noqa: PT017
+    else:
+        assert embedding.shape == (ROWS, WIDTH)
+        assert embedding.dtype == np.float32
+        assert np.isfinite(embedding).all()
+
+
+# --- positions
+
+
+@pytest.mark.parametrize("width", [1, 2, 31, 768])
+def test_row_positions_are_the_sinusoidal_code(width):
+    code = row_positions(width)
+    assert code.shape == (ROWS, width)
+    for row, column in [(0, 0), (5, 0), (76, width - 1), (40, width // 2)]:
+        angle = row / 10_000 ** (2 * (column // 2) / width)
+        expected = math.sin(angle) if column % 2 == 0 else math.cos(angle)
+        assert code[row, column] == pytest.approx(expected, abs=1e-6)
+
+
+def test_row_positions_cannot_be_changed_by_accident():
+    with pytest.raises(ValueError, match="read-only"):
+        row_positions(8)[0, 0] = 1
+
+
+# --- matrices from elsewhere
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int32, np.uint8, ">f8"])
+def test_matrices_of_any_real_kind_are_taken(dtype):
+    values = np.arange(ROWS * WIDTH).reshape(ROWS, WIDTH) % 100
+    checked = check_embedding(values.astype(dtype), WIDTH)
+    assert checked.dtype == np.float32
+    assert checked.flags.c_contiguous
+    np.testing.assert_array_equal(checked, values)
+    np.testing.assert_array_equal(check_embedding(values[None].astype(dtype), WIDTH), values)
+    np.testing.assert_array_equal(check_embedding(np.asfortranarray(values.astype(dtype)), WIDTH), values)
+
+
+BAD_MATRICES = {
+    "shape (76, 32)": np.zeros((76, WIDTH)),
+    "shape (77, 33)": np.zeros((ROWS, 33)),
+    "shape (2, 77, 32)": np.zeros((2, ROWS, WIDTH)),
+    "shape (2464,)": np.zeros(ROWS * WIDTH),
+    "shape ()": np.float64(3),
+    "shape (0, 32)": np.zeros((0, WIDTH)),
+    "dtype complex128": np.zeros((ROWS, WIDTH), dtype=complex),
+    "dtype bool": np.zeros((ROWS, WIDTH), dtype=bool),
+    "dtype <U1": np.full((ROWS, WIDTH), "1"),
+    "NaN": np.full((ROWS, WIDTH), np.nan),
+    "infinite": np.full((ROWS, WIDTH), np.inf),
+    "NaN or infinite": np.full((ROWS, WIDTH), 1e300),
+}
+
+
+@pytest.mark.parametrize("problem", BAD_MATRICES)
+def test_matrix_that_cannot_be_painted(problem, tmp_path):
+    with pytest.raises(EmbeddingError) as caught:
+        check_embedding(BAD_MATRICES[problem], WIDTH, "mine")
+    assert problem in str(caught.value)
+    path = tmp_path / "bad.npy"
+    np.save(path, BAD_MATRICES[problem])
+    with pytest.raises(EmbeddingError) as caught:
+        load_embedding(path, WIDTH)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_load(tmp_path):
+    path = tmp_path / "own.npy"
+    np.save(path, matrix_of())
+    np.testing.assert_array_equal(load_embedding(path, WIDTH), matrix_of())
+    np.testing.assert_array_equal(load_embedding(path), matrix_of())
+    loaded = load_embedding(path)
+    path.write_bytes(b"")  # what was loaded does not hang on the file
+    np.testing.assert_array_equal(loaded, matrix_of())
+
+
+class Bomb:
+    """Leaves a trace when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def npy_bytes(array, **options):
+    file = io.BytesIO()
+    np.save(file, array, **options)
+    return file.getvalue()
+
+
+def header_bytes(header):
+    text = header.encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+def archive_bytes(name):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, npy_bytes(matrix_of()))
+    return file.getvalue()
+
+
+def test_load_refuses_what_is_no_matrix(tmp_path):
+    trace = tmp_path / "trace"
+    contents = {
+        "objects": npy_bytes(np.array([[Bomb(trace)]], dtype=object), allow_pickle=True),
+        "pickle": pickle.dumps(Bomb(trace)),
+        "text": b"1 2 3\n",
+        "empty": b"",
+        "cut": npy_bytes(matrix_of())[:-100],
+        "header": header_bytes("{'descr': '<f4', 'fortran_order': False, 'shape': (77, 32"),
+        "huge": header_bytes("{'descr': '<f4', 'fortran_order': False, 'shape': (77, 10000000000), }"),
+        "overflow": header_bytes(f"{{'descr': '<f4', 'fortran_order': False, 'shape': (77, {2**70}), }}"),
+        "negative": header_bytes("{'descr': '<f4', 'fortran_order': False, 'shape': (-77, 32), }"),
+        "code": header_bytes("{'descr': __import__('os').abort(), 'fortran_order': False, 'shape': (1,), }"),
+        "archive": archive_bytes("a.npy"),
+        "damaged archive": archive_bytes("a.npy")[:300],
+    }
+    for name, content in contents.items():
+        path = tmp_path / f"{name}.npy"
+        path.write_bytes(content)
+        with pytest.raises(EmbeddingError) as caught:
+            load_embedding(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert caught.value.exit_code == 2
+    assert not trace.exists()
+
+
+def test_load_missing_or_folder(tmp_path):
+    with pytest.raises(EmbeddingError, match="no such file"):
+        load_embedding(tmp_path / "no.npy")
+    with pytest.raises(EmbeddingError, match="a folder"):
+        load_embedding(tmp_path)

@@ -1,0 +1,56 @@
+"""Plots: the extremes of a sound survive the drawing, and the file is a picture."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sound_diffusion.plots import plot_picture, sound_overview
+
+
+def overview(y, block=10_007):
+    return sound_overview(iter([y[start : start + block] for start in range(0, len(y), block)]), len(y))
+
+
+def test_overview_keeps_every_extreme():
+    y = np.zeros(120_000, dtype=np.float32)
+    y[12_345], y[77_777] = 0.9, -0.8
+    sound = overview(y)
+    assert len(sound.low) == len(sound.high) == len(sound.levels) == 1200
+    assert sound.high[123] == np.float32(0.9)
+    assert sound.low[777] == np.float32(-0.8)
+    assert np.count_nonzero(sound.high) == np.count_nonzero(sound.low) == 1
+    assert sound.duration == 120_000 / 44_100
+
+
+@pytest.mark.parametrize("n", [1, 3, 1199, 1200, 1201, 44_100])
+def test_overview_of_few_samples(n):
+    y = np.random.default_rng(0).uniform(-1, 1, n).astype(np.float32)
+    sound = overview(y)
+    assert len(sound.low) == len(sound.high) == len(sound.levels) == min(n, 1200)
+    assert sound.low.min() == y.min()
+    assert sound.high.max() == y.max()
+
+
+def test_overview_shows_when_a_tone_begins():
+    y = np.sin(2 * np.pi * 3000 * np.arange(88_200) / 44_100).astype(np.float32)
+    y[:44_100] = 0
+    sound = overview(y)
+    assert not sound.levels[:580].any()
+    assert sound.levels[620:].max(axis=1).min() > 0.8
+
+
+@pytest.mark.parametrize("n", [None, 1, 44_100])
+def test_plot_is_a_png_and_the_same_every_time(n):
+    picture = Image.new("RGB", (64, 32), "orange")
+    samples = None if n is None else np.linspace(-1, 1, n, dtype=np.float32)
+    files = []
+    for _ in range(2):
+        files.append(io.BytesIO())
+        plot_picture(picture, samples, np.eye(77, 32, dtype=np.float32), "a $title$ of 100 %", files[-1])
+    assert files[0].getvalue() == files[1].getvalue()
+    with Image.open(files[0]) as plot:
+        assert plot.format == "PNG"
+        assert plot.width > 1000
+        assert len(plot.convert("RGB").getcolors(1 << 20)) > 50
