@@ -2,6 +2,8 @@
 
     python audio2img.py --prompt examples/bell.wav --feature fft
 
+    python audio2img.py --textprompt "a red juicy apple floating in outer space, like a planet"
+
 The paths of the pictures are printed to stdout. Every picture carries its recipe: --recipe prints the
 command that makes it again.
 """
@@ -17,6 +19,7 @@ from sound_diffusion.cli import (
     ProgressBar,
     add_model_flags,
     add_sound_flags,
+    add_text_flags,
     each_input,
     find_sounds,
     run,
@@ -37,8 +40,12 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--recipe", type=Path, metavar="PICTURE", help="print the command that makes it again"
     )
+    parser.add_argument("--inspect", action="store_true", help="print statistics of sound and text instead")
     parser.add_argument(
-        "--outdir", type=Path, default=Path("outputs/audio2img-samples"), help="folder for results"
+        "--outdir",
+        type=Path,
+        metavar="FOLDER",
+        help="folder for results (default: outputs/audio2img-samples, or txt2img-samples for words alone)",
     )
     parser.add_argument(
         "--n_samples", type=int, default=1, metavar="N", help="pictures in a batch, seeds ascending"
@@ -60,19 +67,22 @@ def build_parser() -> Parser:
         "--plot", action="store_true", help="save a plot of sound, embedding and picture as well"
     )
     add_sound_flags(parser)
+    add_text_flags(parser)
     add_model_flags(parser)
     return parser
 
 
 def paint(args: argparse.Namespace) -> Iterator[str]:
     """Yield the path of every file that is written, or the command of a recipe."""
-    from sound_diffusion import models, outputs, pictures
+    from sound_diffusion import outputs, pictures
 
     if args.recipe is not None:
         yield pictures.recipe_command(outputs.read_recipe(args.recipe))
         return
+    words_alone = args.textprompt is not None and not (args.prompt or args.input_folder or args.from_file)
     request = pictures.PictureRequest(
         **shared_options(args),
+        outdir=args.outdir or Path("outputs") / ("txt2img-samples" if words_alone else "audio2img-samples"),
         fixed_code=args.fixed_code,
         n_samples=args.n_samples,
         n_iter=args.n_iter,
@@ -82,15 +92,15 @@ def paint(args: argparse.Namespace) -> Iterator[str]:
         save_embedding=args.save_embedding,
         skip_existing=args.skip_existing,
     )
-    sounds = find_sounds(args.prompt, args.input_folder, args.from_file)
+    sounds = [None] if words_alone else find_sounds(args.prompt, args.input_folder, args.from_file)
     plan = pictures.plan_pictures(request, n_sounds=len(sounds))
-    load = functools.cache(
-        lambda: models.load_model(args.model, device=args.device, precision=args.precision)
-    )
+    load = functools.cache(request.load)
+    if args.inspect:
+        yield from each_input(sounds, lambda sound: pictures.inspect_sound(sound, plan, load))
+        return
     with ProgressBar(plan.n_steps * len(sounds), "step", quiet=args.quiet) as bar:
-        yield from map(
-            str, each_input(sounds, lambda sound: pictures.paint_sound(sound, plan, load, bar.update))
-        )
+        paths = each_input(sounds, lambda sound: pictures.paint_sound(sound, plan, load, bar.update))
+        yield from map(str, paths)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

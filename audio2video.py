@@ -16,6 +16,7 @@ from sound_diffusion.cli import (
     ProgressBar,
     add_model_flags,
     add_sound_flags,
+    add_text_flags,
     each_input,
     find_sounds,
     run,
@@ -68,17 +69,19 @@ def build_parser() -> Parser:
     parser.add_argument("--force", action="store_true", help="start over where the folder holds another film")
     parser.add_argument("--skip-existing", action="store_true", help="leave out sounds whose film is there")
     add_sound_flags(parser)
+    add_text_flags(parser)
     add_model_flags(parser)
     return parser
 
 
 def make_films(args: argparse.Namespace) -> Iterator[str]:
     """Yield the path of every film that is made."""
-    from sound_diffusion import films, models
+    from sound_diffusion import films
     from sound_diffusion.timeline import parse_rate, parse_window
 
     request = films.FilmRequest(
         **shared_options(args),
+        outdir=args.outdir,
         fps=parse_rate(args.fps),
         window=None if args.window is None else parse_window(args.window),
         mode=args.mode,
@@ -93,9 +96,7 @@ def make_films(args: argparse.Namespace) -> Iterator[str]:
     )
     sounds = find_sounds(args.path, args.input_folder, args.from_file)
     plan = films.plan_films(request, n_sounds=len(sounds))
-    load = functools.cache(
-        lambda: models.load_model(args.model, device=args.device, precision=args.precision)
-    )
+    load = functools.cache(request.load)
     with ProgressBar(0, "frame", quiet=args.quiet) as bar:
         yield from map(str, each_input(sounds, lambda sound: films.make_film(sound, plan, load, bar)))
 

@@ -26,17 +26,22 @@ from sound_diffusion.errors import (
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+    from sound_diffusion.words import Words
+
 __all__ = [
     "Parser",
     "ProgressBar",
     "add_model_flags",
     "add_sound_flags",
+    "add_text_flags",
     "each_input",
     "find_sounds",
     "run",
     "shared_options",
 ]
 
+# Names only: what they stand for is in models.py, which --help does not wait for.
+SAMPLERS = ("ddim", "plms", "euler", "dpm++", "lcm")
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 SOUND_SUFFIXES = frozenset(
     {".aac", ".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mka", ".mkv", ".mov", ".mp3", ".mp4"}
@@ -103,6 +108,21 @@ def add_sound_flags(parser: Parser) -> None:
     )
 
 
+def add_text_flags(parser: Parser) -> None:
+    """Declare the flags that bring words in."""
+    group = parser.add_argument_group("text")
+    group.add_argument("--textprompt", metavar="TEXT", help="words beside the sound, or alone for a picture")
+    group.add_argument("--textpromptend", metavar="TEXT", help="the words at the end of a film")
+    group.add_argument(
+        "--text-weight",
+        type=float,
+        help="0: the sound alone; 1: the text alone (default: 0.5 beside a sound)",
+    )
+    group.add_argument(
+        "--textstrength", type=float, help="instead: text + sound / this, the sound on the range of the text"
+    )
+
+
 def add_model_flags(parser: Parser) -> None:
     """Declare the flags that choose the model and how it paints."""
     group = parser.add_argument_group("model")
@@ -112,6 +132,11 @@ def add_model_flags(parser: Parser) -> None:
         default="auto",
         help="a folder in models/, a diffusers folder, a .ckpt or .safetensors file, or a hub id",
     )
+    group.add_argument("--vae", type=Path, metavar="FILE", help="a VAE that replaces the model's own")
+    group.add_argument("--lora", type=Path, metavar="FILE", help="a LoRA that is added to the model")
+    group.add_argument("--lora-strength", type=float, default=1.0, help="how much of the LoRA is added")
+    group.add_argument("--low-memory", action="store_true", help="trade speed for memory")
+    group.add_argument("--safety-checker", action="store_true", help="make pictures black that it flags")
     group.add_argument(
         "--device", choices=["auto", "cuda", "mps", "cpu"], default="auto", help="where it runs"
     )
@@ -122,7 +147,10 @@ def add_model_flags(parser: Parser) -> None:
         help="full: float32; autocast: half precision; auto: what suits the device",
     )
     group.add_argument("--ddim_steps", type=int, metavar="N", help="denoising steps (default: the model's)")
-    group.add_argument("--plms", action="store_true", help="use the PLMS sampler instead of DDIM")
+    group.add_argument("--scheduler", choices=SAMPLERS, default="ddim", help="how noise is taken away")
+    group.add_argument(
+        "--plms", dest="scheduler", action="store_const", const="plms", help="--scheduler plms"
+    )
     group.add_argument("--ddim_eta", type=float, default=0.0, help="0: deterministic DDIM; 1: DDPM")
     group.add_argument("--scale", type=float, help="scale of classifier-free guidance (default: the model's)")
     group.add_argument("--H", type=int, metavar="PIXELS", help="height (default: the model's)")
@@ -135,7 +163,7 @@ def add_model_flags(parser: Parser) -> None:
 
 
 def shared_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the flags above as the fields of :class:`sound_diffusion.requests.Request`."""
+    """Return the flags that both scripts have as fields of :class:`sound_diffusion.requests.Request`."""
     return {
         "feature": args.feature,
         "scaling": args.scaling,
@@ -148,13 +176,29 @@ def shared_options(args: argparse.Namespace) -> dict[str, Any]:
         "guidance": args.scale,
         "height": args.H,
         "width": args.W,
-        "sampler": "plms" if args.plms else "ddim",
+        "vae": args.vae,
+        "lora": args.lora,
+        "lora_strength": args.lora_strength,
+        "low_memory": args.low_memory,
+        "safety_checker": args.safety_checker,
+        "words": _words(args),
+        "sampler": args.scheduler,
         "eta": args.ddim_eta,
         "strength": args.strength,
         "seed": args.seed,
         "init_image": args.init_img,
-        "outdir": args.outdir,
     }
+
+
+def _words(args: argparse.Namespace) -> Words | None:
+    from sound_diffusion.words import Words
+
+    if args.textprompt is not None:
+        return Words(args.textprompt, args.textpromptend, args.text_weight, args.textstrength)
+    for flag in ("textpromptend", "text_weight", "textstrength"):
+        if getattr(args, flag) is not None:
+            raise ParameterError(f"--{flag.replace('_', '-')} alone", "--textprompt as well")
+    return None
 
 
 def find_sounds(

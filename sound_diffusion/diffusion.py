@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,8 @@ import numpy.typing as npt
 
 from sound_diffusion.embeddings import check_embedding, row_positions
 from sound_diffusion.errors import PaintingError, ParameterError
-from sound_diffusion.models import Model, ModelDefaults
+from sound_diffusion.model_files import ModelDefaults
+from sound_diffusion.models import Model
 from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -178,6 +180,7 @@ def paint_batch(
     settings: PaintSettings,
     init_images: Sequence[Image.Image] | None = None,
     on_step: Callable[[], None] | None = None,
+    prompt: str = "",
 ) -> list[Image.Image]:
     """Paint several embeddings at once.
 
@@ -196,6 +199,8 @@ def paint_batch(
         but for their size, 1 forgets them.
     on_step : callable, optional
         Called after each denoising step.
+    prompt : str
+        The text that is in the embeddings, if any: Stable Diffusion XL takes its pooled embedding as well.
 
     Returns
     -------
@@ -229,8 +234,8 @@ def paint_batch(
         return tensors
 
     with torch.inference_mode(), _autocast(model), _memory_errors():
-        images = pipeline(
-            **_conditions(model, matrices),
+        painted = pipeline(
+            **_conditions(model, matrices, prompt),
             num_inference_steps=settings.steps,
             guidance_scale=settings.guidance,
             eta=settings.eta,
@@ -238,8 +243,9 @@ def paint_batch(
             output_type="np",
             callback_on_step_end=after_step,
             **options,
-        ).images
-    return [_to_picture(pixels, seed, model) for pixels, seed in zip(images, seeds, strict=True)]
+        )
+    _name_flagged(seeds, getattr(painted, "nsfw_content_detected", None))
+    return [_to_picture(pixels, seed, model) for pixels, seed in zip(painted.images, seeds, strict=True)]
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
@@ -278,20 +284,27 @@ def fit_picture(image: Image.Image, settings: PaintSettings) -> Image.Image:
     return picture if picture.size == size else ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
 
 
-def _conditions(model: Model, matrices: FloatArray) -> dict[str, Any]:
+def _conditions(model: Model, matrices: FloatArray, prompt: str) -> dict[str, Any]:
     """Return the arguments of a pipeline that stand for the prompt."""
     import torch
 
     if model.defaults.row_positions:
         matrices = matrices + row_positions(model.width)
-    unconditional = model.empty_prompt
-    if unconditional is None:
-        unconditional = np.zeros(matrices.shape[1:], dtype=np.float32)
     where = {"device": model.device, "dtype": model.pipeline.unet.dtype}
-    return {
-        "prompt_embeds": torch.from_numpy(matrices).to(**where),
-        "negative_prompt_embeds": torch.from_numpy(unconditional).expand(matrices.shape).to(**where),
+    repeated = {
+        name: values.expand(len(matrices), *values.shape[1:]).to(**where)
+        for name, values in model.conditions(prompt).items()
     }
+    return {"prompt_embeds": torch.from_numpy(matrices).to(**where)} | repeated
+
+
+def _name_flagged(seeds: Sequence[int], flagged: Sequence[bool] | None) -> None:
+    """Say which pictures the safety checker, where there is one, has made black."""
+    for seed, is_flagged in zip(seeds, flagged or [], strict=False):
+        if is_flagged:
+            logging.getLogger(__name__).warning(
+                "the safety checker flagged the picture of seed %d: it is black", seed
+            )
 
 
 def _autocast(model: Model) -> Any:

@@ -6,23 +6,24 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sound_diffusion.audio import hash_file, stream_audio
+from sound_diffusion.audio import stream_audio
 from sound_diffusion.diffusion import PaintSettings, load_picture, paint_batch
-from sound_diffusion.embeddings import scale
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.models import Model, find_model, fingerprint, model_name, read_defaults
+from sound_diffusion.model_files import ModelDefaults, find_model, read_defaults
+from sound_diffusion.models import Model
 from sound_diffusion.outputs import make_folder, run_name, versions, write_atomically
 from sound_diffusion.requests import Request
 from sound_diffusion.run_folder import RunFolder
 from sound_diffusion.timeline import Frame, Timeline, frame_features
 from sound_diffusion.typing import FloatArray
 from sound_diffusion.video import FILM_SUFFIXES, Film, SoundTrack, encode_film
+from sound_diffusion.words import finish_embedding
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -123,11 +124,8 @@ class FilmPlan:
     """A request with everything filled in that the model declares; made before the model is loaded."""
 
     request: FilmRequest
+    defaults: ModelDefaults
     settings: PaintSettings
-    model: str
-    model_fingerprint: str | None
-    window: float | None
-    scaling: str
     init_image: Image.Image | None
 
 
@@ -186,15 +184,11 @@ def plan_films(request: FilmRequest, n_sounds: int = 1) -> FilmPlan:
             "one sound",
             f"use --output {request.film_suffix}",
         )
-    location = find_model(request.model)
-    defaults = read_defaults(location)
+    defaults = read_defaults(find_model(request.model))
     return FilmPlan(
         request,
+        defaults,
         request.settings(defaults, over_pictures=request.mode == "img2img"),
-        model_name(request.model),
-        fingerprint(location),
-        defaults.window,
-        request.scaling_for(defaults),
         None if request.init_image is None else load_picture(request.init_image),
     )
 
@@ -232,7 +226,7 @@ def make_film(sound: Path, plan: FilmPlan, load: Callable[[], Model], bar: Progr
     if request.skip_existing and Run(sound, plan, request.timeline(1, None), folder).film.exists():
         return
     n_samples = sum(map(len, stream_audio(sound, offset=request.offset, duration=request.duration)))
-    run = Run(sound, plan, request.timeline(n_samples, plan.window), folder)
+    run = Run(sound, plan, request.timeline(n_samples, plan.defaults.window), folder)
     manifest = _manifest(run)
     if request.force:
         folder.clear()
@@ -247,14 +241,7 @@ def make_film(sound: Path, plan: FilmPlan, load: Callable[[], Model], bar: Progr
 def _manifest(run: Run) -> dict[str, Any]:
     """Everything that decides what the frames look like, in JSON types."""
     plan, timeline = run.plan, run.timeline
-    init_image = plan.request.init_image
-    request = {
-        "sound": str(run.sound),
-        "sound_sha256": hash_file(run.sound),
-        "offset": plan.request.offset,
-        "duration": plan.request.duration,
-        "feature": plan.request.feature,
-        "scaling": plan.scaling,
+    request = plan.request.recipe(run.sound, plan.defaults, plan.settings) | {
         "fps": str(timeline.fps),
         "window": None if timeline.window is None else str(timeline.window),
         "every_nth_frame": timeline.stride,
@@ -262,13 +249,6 @@ def _manifest(run: Run) -> dict[str, Any]:
         "seed": timeline.seed,
         "seed_mode": timeline.seed_mode,
         "batch_size": plan.request.batch_size,
-        "model": plan.model,
-        "model_fingerprint": plan.model_fingerprint,
-        "device": plan.request.device,
-        "precision": plan.request.precision,
-        "init_image": None if init_image is None else str(init_image),
-        "init_image_sha256": None if init_image is None else hash_file(init_image),
-        **asdict(plan.settings),
     }
     return {
         "request": request,
@@ -320,16 +300,24 @@ def _paint_frames(run: Run, model: Model, recipe: dict[str, Any], start: int) ->
     while batch := list(islice(features, plan.request.batch_size)):
         pictures = paint_batch(
             model,
-            [scale(matrix, plan.scaling, model.empty_prompt) for _, matrix in batch],
+            [_embed_frame(run, model, frame, matrix) for frame, matrix in batch],
             [frame.seed for frame, _ in batch],
             replace(plan.settings, strength=batch[0][0].strength),
             None if previous is None else [previous],
+            prompt="" if plan.request.words is None else plan.request.words.prompt,
         )
         for (frame, _), picture in zip(batch, pictures, strict=True):
             run.folder.save_frame(frame.index, picture, recipe | {"frame": frame.index, "seed": frame.seed})
             yield frame
         if plan.request.mode == "img2img":
             previous = pictures[-1]
+
+
+def _embed_frame(run: Run, model: Model, frame: Frame, matrix: FloatArray) -> FloatArray:
+    """Scale the feature of a frame, and bring in the words that belong to its place in the film."""
+    request = run.plan.request
+    position = frame.index / max(len(run.timeline) - 1, 1)
+    return finish_embedding(matrix, request.scaling_for(run.plan.defaults), model, request.words, position)
 
 
 def _encode(run: Run, path: Path, recipe: dict[str, Any], *, n_frames: int, draft: bool = False) -> None:

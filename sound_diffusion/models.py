@@ -2,112 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sound_diffusion.embeddings import SCALINGS
+from sound_diffusion.checkpoints import (
+    add_lora,
+    folder_parts,
+    load_checkpoint_pipeline,
+    load_vae,
+)
+from sound_diffusion.constants import N_ROWS
 from sound_diffusion.errors import ModelError, ParameterError
+from sound_diffusion.model_files import ModelDefaults, find_model, model_name, read_defaults
 from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
     import torch
     from diffusers import DiffusionPipeline
 
-__all__ = [
-    "DEVICES",
-    "PRECISIONS",
-    "SAMPLERS",
-    "Model",
-    "ModelDefaults",
-    "find_model",
-    "fingerprint",
-    "load_model",
-    "model_name",
-    "read_defaults",
-]
-
-MODELS_FOLDER = Path(__file__).resolve().parent.parent / "models"
-STABLE_DIFFUSION_CHECKPOINT = Path("ldm") / "stable-diffusion-v1" / "model.ckpt"
-EMBEDDED_MODEL = "cymatics"
-DEFAULTS_FILE = "sound_diffusion.json"
+__all__ = ["DEVICES", "PRECISIONS", "SAMPLERS", "Model", "load_model"]
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 PRECISIONS = ("auto", "full", "autocast")
-SAMPLERS = {"ddim": "DDIMScheduler", "plms": "PNDMScheduler"}
-
-HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-WEIGHT_SUFFIXES = (".ckpt", ".safetensors")
-FINGERPRINT_BYTES = 1 << 16
-
-
-@dataclass(frozen=True)
-class ModelDefaults:
-    """What a model declares in sound_diffusion.json; the values below hold for one that declares nothing.
-
-    Attributes
-    ----------
-    steps : int
-        Denoising steps.
-    guidance : float
-        Scale of classifier-free guidance.
-    height, width : int
-        Size of the pictures in pixels.
-    scaling : mapping of str to str
-        Scaling of each feature. One that is not named has ``none``.
-    window : float or None
-        Seconds of sound in a frame of a film. None: the duration of one frame.
-    row_positions : str or None
-        ``sinusoidal``: :func:`sound_diffusion.embeddings.row_positions` is added to every embedding.
-    """
-
-    steps: int = 50
-    guidance: float = 7.5
-    height: int = 512
-    width: int = 512
-    scaling: Mapping[str, str] = field(
-        default_factory=lambda: {"fft": "clip", "melspectrogram": "clip", "mfcc": "clip", "cqt": "clip"}
-    )
-    window: float | None = None
-    row_positions: str | None = None
-
-    @classmethod
-    def read(cls, path: Path) -> ModelDefaults:
-        """Read sound_diffusion.json; without the file, the defaults of Stable Diffusion."""
-        try:
-            declared = json.loads(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError):
-            return cls()
-        except (OSError, ValueError) as error:
-            raise ModelError(f"{path}: cannot be read ({error})", "JSON") from error
-        known = {f.name for f in fields(cls)}
-        if not isinstance(declared, dict) or not declared.keys() <= known:
-            raise ModelError(f"{path}: unknown entries", f"an object with {', '.join(sorted(known))}")
-        defaults = cls(**declared)
-        problem = defaults._problem()
-        if problem:
-            raise ModelError(f"{path}: {problem}")
-        return defaults
-
-    def _problem(self) -> str:
-        """Say what is wrong with values that came from a file, if anything is."""
-        if any(type(value) is not int or value < 1 for value in (self.steps, self.height, self.width)):
-            return "steps, height and width have to be whole numbers from 1 on"
-        if not isinstance(self.guidance, int | float) or isinstance(self.guidance, bool):
-            return f"guidance {self.guidance!r} is no number"
-        if not isinstance(self.scaling, dict) or not set(map(str, self.scaling.values())) <= set(SCALINGS):
-            return f"scaling {self.scaling!r} is not an object with values of {', '.join(SCALINGS)}"
-        if self.window is not None and (not isinstance(self.window, int | float) or not self.window > 0):
-            return f"window {self.window!r} is not a number of seconds"
-        if self.row_positions not in (None, "sinusoidal"):
-            return f'row_positions {self.row_positions!r} is neither null nor "sinusoidal"'
-        return ""
+SAMPLERS = {
+    "ddim": "DDIMScheduler",
+    "plms": "PNDMScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "dpm++": "DPMSolverMultistepScheduler",
+    "lcm": "LCMScheduler",
+}
+PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
+IN_CHANNELS = 4  # of a UNet that paints from an embedding alone
 
 
 @dataclass(frozen=True)
@@ -126,6 +55,8 @@ class Model:
         ``cuda``, ``mps`` or ``cpu``.
     precision : str
         ``full`` (float32) or ``autocast`` (float16 weights on a GPU, bfloat16 arithmetic on a CPU).
+    low_memory : bool
+        Whether parts wait on the CPU until they are needed, and the VAE works in slices and tiles.
     """
 
     name: str
@@ -133,6 +64,7 @@ class Model:
     defaults: ModelDefaults
     device: str
     precision: str
+    low_memory: bool = False
 
     @property
     def width(self) -> int:
@@ -149,16 +81,84 @@ class Model:
         """Whether it can encode prompts."""
         return getattr(self.pipeline, "text_encoder", None) is not None
 
-    @cached_property
+    @property
+    def is_xl(self) -> bool:
+        """Whether it also takes a pooled embedding and sizes, as Stable Diffusion XL does."""
+        return getattr(self.pipeline, "text_encoder_2", None) is not None
+
+    @property
     def empty_prompt(self) -> FloatArray | None:
         """Its embedding of the empty prompt, (77, width) float32, or None without a text encoder."""
+        return self.encode_prompt("") if self.has_text_encoder else None
+
+    def encode_prompt(self, prompt: str) -> FloatArray:
+        """Encode a text prompt.
+
+        Parameters
+        ----------
+        prompt : str
+            What is beyond the 77 tokens of the text encoder is cut off.
+
+        Returns
+        -------
+        embedding : np.ndarray [shape=(77, width), dtype=float32]
+
+        Raises
+        ------
+        ModelError
+            If the model has no text encoder.
+        """
         if not self.has_text_encoder:
-            return None
-        encoded = self.pipeline.encode_prompt(
-            "", device=self.device, num_images_per_prompt=1, do_classifier_free_guidance=False
-        )[0]
-        values: FloatArray = encoded[0].detach().float().cpu().numpy()
+            raise ModelError(
+                f"model {self.name}: no text encoder, so that it cannot read {prompt!r}",
+                "a Stable Diffusion model",
+                "leave the text out, or choose another --model",
+            )
+        values: FloatArray = self._encoded(prompt)[0][0].float().cpu().numpy()
         return values
+
+    def conditions(self, prompt: str = "") -> dict[str, torch.Tensor]:
+        """Return what a pipeline takes beside the embedding, each tensor for one picture.
+
+        What guidance leads away from is the empty prompt; for XL the zeros that it was trained with, where
+        its configuration says so; for a model without a text encoder, zeros. XL also takes the pooled
+        embedding of a prompt.
+
+        Parameters
+        ----------
+        prompt : str
+            The text beside the sound, if any.
+
+        Returns
+        -------
+        conditions : dict of str to torch.Tensor
+        """
+        import torch
+
+        if not self.has_text_encoder:
+            return {"negative_prompt_embeds": torch.zeros(1, N_ROWS, self.width)}
+        nothing = self._encoded("")
+        if not self.is_xl:
+            return {"negative_prompt_embeds": nothing[0]}
+        return {
+            "negative_prompt_embeds": nothing[1],
+            "pooled_prompt_embeds": self._encoded(prompt)[2],
+            "negative_pooled_prompt_embeds": nothing[3],
+        }
+
+    def _encoded(self, prompt: str) -> tuple[torch.Tensor, ...]:
+        """Encode a prompt once: its embedding, the negative one, and for XL the two pooled ones."""
+        import torch
+
+        if prompt not in self._prompts:
+            options = {"device": self.device, "num_images_per_prompt": 1, "do_classifier_free_guidance": True}
+            with torch.no_grad():
+                self._prompts[prompt] = tuple(self.pipeline.encode_prompt(prompt, **options))
+        return self._prompts[prompt]
+
+    @cached_property
+    def _prompts(self) -> dict[str, tuple[torch.Tensor, ...]]:
+        return {}
 
     def scaling_for(self, feature: str, scaling: str = "auto") -> str:
         """Resolve ``--scaling``: `scaling` itself, or for ``auto`` what the model declares for `feature`."""
@@ -182,61 +182,43 @@ class Model:
         pipeline : diffusers.DiffusionPipeline
         """
         if (task, sampler) not in self._pipelines:
-            self._pipelines[task, sampler] = _build_pipeline(self.pipeline, task, sampler)
+            built = _build_pipeline(self.pipeline, task, sampler)
+            if self.low_memory and self.device != "cpu":
+                built.enable_model_cpu_offload(device=self.device)
+            self._pipelines[task, sampler] = built
         return self._pipelines[task, sampler]
 
 
-def find_model(name: str = "auto") -> Path | str:
-    """Say where a model is, without loading it.
-
-    Parameters
-    ----------
-    name : str
-        ``auto``, the name of a folder in models/, a diffusers folder, a .ckpt or .safetensors file, or a
-        hub id.
-
-    Returns
-    -------
-    location : Path or str
-        A Path that exists, or the hub id.
-
-    Raises
-    ------
-    ModelError
-        If there is no such model.
-    """
-    if name == "auto":
-        checkpoint = MODELS_FOLDER / STABLE_DIFFUSION_CHECKPOINT
-        return checkpoint if checkpoint.exists() else find_model(EMBEDDED_MODEL)
-    ours = MODELS_FOLDER / name
-    for path in (Path(name), ours):
-        if (path / "model_index.json").is_file() or (path.is_file() and path.suffix in WEIGHT_SUFFIXES):
-            return path
-    if Path(name).exists():
-        raise ModelError(
-            f"model {name}: neither a diffusers folder nor a checkpoint",
-            "a folder with model_index.json, or a .ckpt or .safetensors file",
-        )
-    if HUB_ID.fullmatch(name) and not name.endswith(WEIGHT_SUFFIXES):
-        return name
-    raise ModelError(
-        f"no model {name!r}",
-        "auto, a folder in models/, a diffusers folder, a .ckpt or .safetensors file, or a hub id",
-        f"download a checkpoint such as sd-v1-4.ckpt and save it as models/{STABLE_DIFFUSION_CHECKPOINT}",
-    )
-
-
-def load_model(name: str = "auto", *, device: str = "auto", precision: str = "auto") -> Model:
+def load_model(
+    name: str = "auto",
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    vae: Path | None = None,
+    lora: Path | None = None,
+    lora_strength: float = 1.0,
+    low_memory: bool = False,
+    safety_checker: bool = False,
+) -> Model:
     """Load a model onto a device.
 
     Parameters
     ----------
     name : str
-        As for :func:`find_model`. Only a hub id that is not in the cache yet is downloaded.
+        As for :func:`sound_diffusion.model_files.find_model`. Only a hub id that is not in the cache yet
+        is downloaded.
     device : str
         One of :data:`DEVICES`. ``auto`` is the first of cuda, mps and cpu that is there.
     precision : str
         One of :data:`PRECISIONS`. ``auto`` is ``autocast`` on cuda and ``full`` elsewhere.
+    vae : Path, optional
+        A file with a VAE that replaces the model's own.
+    lora : Path, optional
+        A file with a LoRA that is added to the model's weights, `lora_strength` times.
+    low_memory : bool
+        Trade speed for memory: parts wait on the CPU, and the VAE works in slices and tiles.
+    safety_checker : bool
+        Whether pictures that the model's safety checker flags become black. Each is named in a warning.
 
     Returns
     -------
@@ -256,60 +238,18 @@ def load_model(name: str = "auto", *, device: str = "auto", precision: str = "au
         raise ParameterError(f"precision {precision!r}", f"one of {', '.join(PRECISIONS)}")
     if precision == "auto":
         precision = "autocast" if device == "cuda" else "full"
-    pipeline = _load_pipeline(location, device, precision)
+    pipeline = _load_pipeline(location, device, precision, safety_checker)
     pipeline.set_progress_bar_config(disable=True)
-    return Model(model_name(name), pipeline.to(device), read_defaults(location), device, precision)
-
-
-def read_defaults(location: Path | str) -> ModelDefaults:
-    """Read what the model at a location (see :func:`find_model`) declares, without loading it."""
-    return ModelDefaults.read(Path(location) / DEFAULTS_FILE)
-
-
-def read_width(location: Path | str) -> int | None:
-    """Read how many columns D a diffusers folder's embeddings have; None where only loading tells."""
-    try:
-        config = json.loads((Path(location) / "unet" / "config.json").read_text(encoding="utf-8"))
-        width = config["cross_attention_dim"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-    return width if isinstance(width, int) else None
-
-
-def model_name(name: str) -> str:
-    """Name a model so that the name finds it again from any folder, where that can be done."""
-    location = find_model(name)
-    if isinstance(location, Path) and location.is_relative_to(MODELS_FOLDER):
-        return location.relative_to(MODELS_FOLDER).as_posix()
-    return name
-
-
-def fingerprint(location: Path | str) -> str | None:
-    """Identify a model's weights without reading gigabytes.
-
-    Parameters
-    ----------
-    location : Path or str
-        From :func:`find_model`.
-
-    Returns
-    -------
-    fingerprint : str or None
-        The first 16 hexadecimal digits of a SHA-256 over names, sizes, and the beginning and end of every
-        file of the model. None for a hub id.
-    """
-    if isinstance(location, str):
-        return None
-    digest = hashlib.sha256()
-    for path in sorted(location.rglob("*")) if location.is_dir() else [location]:
-        if path.is_file():
-            size = path.stat().st_size
-            digest.update(f"{path.relative_to(location.parent).as_posix()} {size}".encode())
-            with path.open("rb") as file:
-                digest.update(file.read(FINGERPRINT_BYTES))
-                file.seek(max(size - FINGERPRINT_BYTES, 0))
-                digest.update(file.read())
-    return digest.hexdigest()[:16]
+    if vae is not None:
+        pipeline.register_modules(vae=load_vae(vae, pipeline.vae))
+    if lora is not None:
+        add_lora(pipeline, lora, lora_strength)
+    if low_memory:
+        pipeline.vae.enable_slicing()
+        pipeline.vae.enable_tiling()
+    else:
+        pipeline.to(device)
+    return Model(model_name(name), pipeline, read_defaults(location), device, precision, low_memory)
 
 
 def _quiet_libraries() -> None:
@@ -338,29 +278,41 @@ def _choose_device(device: str) -> str:
     return device
 
 
-def _load_pipeline(location: Path | str, device: str, precision: str) -> DiffusionPipeline:
+def _load_pipeline(
+    location: Path | str, device: str, precision: str, safety_checker: bool
+) -> DiffusionPipeline:
     import torch
 
     dtype = torch.float16 if precision == "autocast" and device != "cpu" else torch.float32
     if isinstance(location, Path) and location.is_file():
-        from sound_diffusion.checkpoints import load_checkpoint_pipeline
+        pipeline = load_checkpoint_pipeline(location, torch_dtype=dtype)
+    else:
+        pipeline = _load_folder(location, dtype, safety_checker)
+    if safety_checker and getattr(pipeline, "safety_checker", None) is None:
+        raise ModelError(
+            f"model {location}: no safety checker in it (--safety-checker)",
+            "a diffusers folder that has one",
+        )
+    return pipeline
 
-        return load_checkpoint_pipeline(location, torch_dtype=dtype)
-    return _load_folder(location, dtype)
 
-
-def _load_folder(location: Path | str, dtype: torch.dtype) -> DiffusionPipeline:
+def _load_folder(location: Path | str, dtype: torch.dtype, safety_checker: bool) -> DiffusionPipeline:
     from diffusers import DiffusionPipeline
 
     def load(**options: Any) -> DiffusionPipeline:
         return DiffusionPipeline.from_pretrained(
-            location, dtype=dtype, requires_safety_checker=False, **_absent_parts(location), **options
+            location,
+            dtype=dtype,
+            requires_safety_checker=False,
+            **_absent_parts(location, safety_checker),
+            **options,
         )
 
     expected = "a Stable Diffusion model in diffusers format"
     try:
         try:
-            pipeline = load(local_files_only=True)
+            parts = folder_parts(location, torch_dtype=dtype) if isinstance(location, Path) else {}
+            pipeline = load(local_files_only=True, **parts)
         except OSError:
             if isinstance(location, Path):
                 raise
@@ -369,14 +321,26 @@ def _load_folder(location: Path | str, dtype: torch.dtype) -> DiffusionPipeline:
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"model {location}: cannot be loaded ({reason})", expected) from error
-    if not isinstance(getattr(getattr(pipeline, "unet", None), "config", {}).get("cross_attention_dim"), int):
-        raise ModelError(f"model {location}: a {type(pipeline).__name__}", expected)
+    _check_pipeline(pipeline, location, expected)
     return pipeline
 
 
-def _absent_parts(location: Path | str) -> dict[str, None]:
+def _check_pipeline(pipeline: DiffusionPipeline, location: Path | str, expected: str) -> None:
+    """Refuse a folder whose model paints from something else than an embedding."""
+    name = type(pipeline).__name__
+    config = getattr(getattr(pipeline, "unet", None), "config", {})
+    if name not in PIPELINES or not isinstance(config.get("cross_attention_dim"), int):
+        raise ModelError(f"model {location}: a {name}", expected)
+    if config["in_channels"] != IN_CHANNELS:
+        what = "an inpainting model" if config["in_channels"] == 9 else "a model"
+        raise ModelError(
+            f"model {location}: {what} with {config['in_channels']} input channels", f"{IN_CHANNELS} channels"
+        )
+
+
+def _absent_parts(location: Path | str, safety_checker: bool) -> dict[str, None]:
     """Name the parts that the model goes without; diffusers wants to be told."""
-    absent: dict[str, None] = {"safety_checker": None}
+    absent: dict[str, None] = {} if safety_checker else {"safety_checker": None}
     if isinstance(location, Path):
         try:
             index = json.loads((location / "model_index.json").read_text(encoding="utf-8"))
@@ -397,9 +361,14 @@ def _build_pipeline(pipeline: DiffusionPipeline, task: str, sampler: str) -> Dif
     name = type(pipeline).__name__
     if task == "img2img":
         name = name.removesuffix("Pipeline") + "Img2ImgPipeline"
-    built = getattr(diffusers, name).from_pipe(pipeline, requires_safety_checker=False)
+    # Not from_pipe: unless it is told otherwise, that converts the shared weights to float32.
+    options: dict[str, Any] = {"requires_safety_checker": False}
+    if "XL" in name:
+        zeros = pipeline.config.force_zeros_for_empty_prompt
+        options = {"force_zeros_for_empty_prompt": zeros, "add_watermarker": False}
+    built = getattr(diffusers, name)(**pipeline.components, **options)
     # PNDM takes its Runge-Kutta steps out of the count in what is known as PLMS.
-    options = {"skip_prk_steps": True} if sampler == "plms" else {}
-    built.scheduler = scheduler_class.from_config(pipeline.scheduler.config, **options)
+    extra = {"skip_prk_steps": True} if sampler == "plms" else {}
+    built.scheduler = scheduler_class.from_config(pipeline.scheduler.config, **extra)
     built.set_progress_bar_config(disable=True)
     return built

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 __all__ = [
     "check_place",
     "make_folder",
+    "prompt_text",
     "read_recipe",
     "recipes_in",
     "remove_parts",
     "run_name",
     "save_picture",
+    "text_name",
     "versions",
     "whole_file",
     "write_atomically",
@@ -32,6 +34,8 @@ __all__ = [
 
 RECIPE_KEY = "sound_diffusion"
 PARAMETERS_KEY = "parameters"
+# As stable-diffusion-webui writes them.
+SAMPLER_NAMES = {"ddim": "DDIM", "plms": "PLMS", "euler": "Euler", "dpm++": "DPM++ 2M", "lcm": "LCM"}
 PART_SUFFIX = ".part"  # of files that are not whole yet
 PICTURE_NUMBER = re.compile(r"(\d{5,})\.png")
 
@@ -39,6 +43,11 @@ PICTURE_NUMBER = re.compile(r"(\d{5,})\.png")
 def run_name(path: Path) -> str:
     """Name the results of a sound: its file name without the suffix."""
     return path.stem if path.stem not in ("", ".", "..") else "sound"
+
+
+def text_name(text: str) -> str:
+    """Name the results of a text: its letters and digits, the first of them."""
+    return re.sub(r"[\W_]+", "-", text).strip("-")[:60].strip("-") or "text"
 
 
 def versions() -> dict[str, str]:
@@ -212,10 +221,9 @@ def parameters_text(recipe: Mapping[str, Any]) -> str:
     The form is the one of the ``parameters`` chunk of stable-diffusion-webui: the prompt on the first line,
     then comma-separated settings.
     """
-    sampler = {"ddim": "DDIM", "plms": "PLMS"}.get(recipe["sampler"], recipe["sampler"])
     parts = [
         f"Steps: {recipe['steps']}",
-        f"Sampler: {sampler}",
+        f"Sampler: {SAMPLER_NAMES[recipe['sampler']]}",
         f"CFG scale: {recipe['guidance']:g}",
         f"Seed: {recipe['seed']}",
         f"Size: {recipe['width']}x{recipe['height']}",
@@ -223,10 +231,15 @@ def parameters_text(recipe: Mapping[str, Any]) -> str:
     ]
     if recipe.get("init_image"):
         parts.append(f"Denoising strength: {recipe['strength']:g}")
-    prompt = " ".join(
-        f"{Path(recipe['sound']).name}, {recipe['feature']}, scaling {recipe['scaling']}".split()
-    )
-    return f"{prompt}\n{', '.join(parts)}"
+    return f"{prompt_text(recipe)}\n{', '.join(parts)}"
+
+
+def prompt_text(recipe: Mapping[str, Any]) -> str:
+    """Say in one line what a picture was painted from: the words, the sound, or both."""
+    parts = [recipe["textprompt"]] if recipe.get("textprompt") else []
+    if recipe.get("sound"):
+        parts += [Path(recipe["sound"]).name, recipe["feature"], f"scaling {recipe['scaling']}"]
+    return " ".join(", ".join(parts).split())
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

@@ -5,39 +5,50 @@ from __future__ import annotations
 import functools
 import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sound_diffusion.audio import check_sound_file, hash_file, load_audio
+from sound_diffusion.audio import check_sound_file, load_audio
 from sound_diffusion.diffusion import PaintSettings, check_seeds, load_picture, paint_batch, steps_to_run
-from sound_diffusion.embeddings import check_embedding, embed, load_embedding, scale
+from sound_diffusion.embeddings import check_embedding, load_embedding
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.models import Model, find_model, model_name, read_defaults, read_width
+from sound_diffusion.features import extract
+from sound_diffusion.inspection import compare, statistics_table
+from sound_diffusion.model_files import ModelDefaults, find_model, read_defaults, read_width
+from sound_diffusion.models import Model
 from sound_diffusion.outputs import (
     check_place,
+    prompt_text,
     recipes_in,
     run_name,
     save_picture,
+    text_name,
     versions,
     write_atomically,
 )
 from sound_diffusion.requests import Request
 from sound_diffusion.typing import FloatArray
+from sound_diffusion.words import finish_embedding
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["PicturePlan", "PictureRequest", "paint_sound", "plan_pictures", "recipe_command"]
+__all__ = [
+    "PicturePlan",
+    "PictureRequest",
+    "inspect_sound",
+    "paint_sound",
+    "plan_pictures",
+    "recipe_command",
+]
 
 EMBEDDING_SUFFIX = ".npy"
-# What has to agree for a picture to count as there already. Device and versions may have changed since.
-IDENTITY = (
-    *("sound_sha256", "offset", "duration", "feature", "scaling", "model", "init_image_sha256"),
-    *(field.name for field in fields(PaintSettings)),
-)
+# Entries of a recipe that may differ where a picture counts as there already: files are known by their
+# contents, and where it was painted does not matter.
+NOT_IDENTITY = ("sound", "init_image", "vae", "lora", "device", "precision", "low_memory")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +89,8 @@ class PictureRequest(Request):
             raise ParameterError(
                 f"--strength {self.strength} without a picture", "--init-img PICTURE as well"
             )
+        if self.words is not None and self.words.end_prompt is not None:
+            raise ParameterError("--textpromptend for a picture", "a film: audio2video.py")
         if not (self.grid or self.save_samples or self.save_embedding):
             raise ParameterError("--skip_save with --skip_grid: nothing is saved", "one of them")
         if self.save_embedding is not None and self.save_embedding.suffix != EMBEDDING_SUFFIX:
@@ -96,11 +109,9 @@ class PicturePlan:
     Attributes
     ----------
     request : PictureRequest
+    defaults : ModelDefaults
+        What the model declares.
     settings : PaintSettings
-    model : str
-        Name under which the model is found again.
-    scaling : str
-        Scaling of the feature.
     embedding_width : int or None
         Columns D of the model's embeddings, if they can be told before it is loaded.
     init_image : PIL.Image.Image or None
@@ -108,9 +119,8 @@ class PicturePlan:
     """
 
     request: PictureRequest
+    defaults: ModelDefaults
     settings: PaintSettings
-    model: str
-    scaling: str
     embedding_width: int | None
     init_image: Image.Image | None
 
@@ -155,26 +165,25 @@ def plan_pictures(request: PictureRequest, n_sounds: int = 1) -> PicturePlan:
     settings = request.settings(defaults, over_pictures=request.init_image is not None)
     return PicturePlan(
         request,
+        defaults,
         settings,
-        model_name(request.model),
-        request.scaling_for(defaults),
         read_width(location),
         None if request.init_image is None else load_picture(request.init_image),
     )
 
 
 def paint_sound(
-    sound: Path,
+    sound: Path | None,
     plan: PicturePlan,
     load: Callable[[], Model],
     on_step: Callable[[int], None] = lambda n: None,
 ) -> Iterator[Path]:
-    """Paint one sound and save its pictures.
+    """Paint one sound, or words alone, and save the pictures.
 
     Parameters
     ----------
-    sound : Path
-        A sound file, or a .npy file with an embedding of shape (77, D).
+    sound : Path or None
+        A sound file, or a .npy file with an embedding of shape (77, D). None paints the words of the request.
     plan : PicturePlan
     load : callable
         Returns the model; called when the sound has been read and is known to be good.
@@ -194,28 +203,21 @@ def paint_sound(
         If painting or saving fails.
     """
     request = plan.request
-    is_embedding = sound.suffix.lower() == EMBEDDING_SUFFIX
-    check_sound_file(sound)
-    recipe = _recipe(sound, plan, is_embedding=is_embedding)
-    folder = request.outdir / run_name(sound)
+    recipe = _recipe(sound, plan)
+    folder = request.outdir / (run_name(sound) if sound is not None else text_name(recipe["textprompt"]))
     done = _painted_seeds(folder, recipe) if request.skip_existing else set()
     missing = [[seed for seed in seeds if seed not in done] for seeds in request.batches()]
     if not any(missing):
         return
-    samples = matrix = None
-    if is_embedding:
-        matrix = load_embedding(sound, plan.embedding_width)
-    else:
-        samples = load_audio(sound, offset=request.offset, duration=request.duration)
+    source = _read(sound, plan)
     on_step(0)
     model = load()
     on_step(0)
-    if samples is not None:
-        embedding = embed(samples, request.feature, model=model, scaling=recipe["scaling"])
+    if sound is None and request.words is not None:
+        embedding = request.words.encode(model)
     else:
-        assert matrix is not None
-        matrix = check_embedding(matrix, model.width, str(sound))
-        embedding = scale(matrix, recipe["scaling"], model.empty_prompt)
+        matrix = _matrix(source, sound, recipe, model)
+        embedding = finish_embedding(matrix, recipe["scaling"], model, request.words)
     if request.save_embedding is not None:
         yield _save_embedding(request.save_embedding, embedding)
     recipe |= {"device": model.device, "precision": model.precision, "versions": versions()}
@@ -226,10 +228,67 @@ def paint_sound(
             path = save_picture(picture, folder, recipe | own)
             yield path
             if request.plot:
-                yield _save_plot(path, picture, samples, embedding, recipe)
+                yield _save_plot(path, picture, source.samples, embedding, recipe)
     # A grid shows a whole request; where every picture is saved, that of a single one would be a copy.
     if request.grid and missing == request.batches() and (len(pictures) > 1 or not request.save_samples):
         yield _save_grid(pictures, folder, request, recipe)
+
+
+def inspect_sound(sound: Path | None, plan: PicturePlan, load: Callable[[], Model]) -> Iterator[str]:
+    """Compare the numbers of a sound with those of a text, see :mod:`sound_diffusion.inspection`.
+
+    Parameters
+    ----------
+    sound, plan, load
+        As for :func:`paint_sound`.
+
+    Yields
+    ------
+    line : str
+        Of a table.
+
+    Raises
+    ------
+    AudioError, EmbeddingError, ParameterError, ModelError
+        As :func:`paint_sound`.
+    """
+    if sound is None:
+        raise ParameterError("--inspect without a sound", "--prompt PATH as well")
+    recipe = _recipe(sound, plan)
+    source = _read(sound, plan)
+    model = load()
+    matrix = _matrix(source, sound, recipe, model)
+    yield f"{sound}, model {recipe['model']}"
+    yield from statistics_table(
+        compare(matrix, recipe["feature"], recipe["scaling"], model, plan.request.words)
+    )
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a picture is made of: the samples of a sound, or a matrix from a file, or words alone."""
+
+    samples: FloatArray | None = None
+    matrix: FloatArray | None = None
+
+
+def _is_embedding(sound: Path | None) -> bool:
+    return sound is not None and sound.suffix.lower() == EMBEDDING_SUFFIX
+
+
+def _read(sound: Path | None, plan: PicturePlan) -> Source:
+    if sound is None:
+        return Source()
+    if _is_embedding(sound):
+        return Source(matrix=load_embedding(sound, plan.embedding_width))
+    return Source(samples=load_audio(sound, offset=plan.request.offset, duration=plan.request.duration))
+
+
+def _matrix(source: Source, sound: Path | None, recipe: dict[str, Any], model: Model) -> FloatArray:
+    if source.samples is not None:
+        return extract(source.samples, recipe["feature"], model.width)
+    assert source.matrix is not None
+    return check_embedding(source.matrix, model.width, str(sound))
 
 
 def _paint(
@@ -247,31 +306,28 @@ def _paint(
             init_images = None if plan.init_image is None else [plan.init_image] * len(group)
             on_group_step = functools.partial(on_step, len(group))
             pictures = paint_batch(
-                model, [embedding] * len(group), group, plan.settings, init_images, on_group_step
+                model,
+                [embedding] * len(group),
+                group,
+                plan.settings,
+                init_images,
+                on_group_step,
+                "" if plan.request.words is None else plan.request.words.prompt,
             )
             for seed, picture in zip(group, pictures, strict=True):
                 yield picture, {"seed": seed, "first_seed": group[0], "n_samples": len(group), "n_iter": 1}
 
 
-def _recipe(sound: Path, plan: PicturePlan, *, is_embedding: bool) -> dict[str, Any]:
+def _recipe(sound: Path | None, plan: PicturePlan) -> dict[str, Any]:
     """Everything that the pictures of a sound have in common, in JSON types."""
-    request, init_image = plan.request, plan.request.init_image
-    scaling = plan.scaling
-    if is_embedding and request.scaling == "auto":
-        scaling = "none"  # a matrix that somebody made is painted as it is
-    return {
-        "sound": str(sound),
-        "sound_sha256": hash_file(sound),
-        "offset": request.offset,
-        "duration": request.duration,
-        "feature": "embedding" if is_embedding else request.feature,
-        "scaling": scaling,
-        "model": plan.model,
-        "init_image": None if init_image is None else str(init_image),
-        "init_image_sha256": None if init_image is None else hash_file(init_image),
-        "fixed_code": False,
-        **asdict(plan.settings),
-    }
+    if sound is not None:
+        check_sound_file(sound)
+    recipe = plan.request.recipe(sound, plan.defaults, plan.settings) | {"fixed_code": False}
+    if _is_embedding(sound):
+        # A matrix that somebody made is painted as it is, unless it is asked otherwise.
+        scaling = "none" if plan.request.scaling == "auto" else plan.request.scaling
+        recipe |= {"feature": "embedding", "scaling": scaling}
+    return recipe
 
 
 def _groups(seeds: list[int], size: int) -> list[list[int]]:
@@ -287,8 +343,11 @@ def _groups(seeds: list[int], size: int) -> list[list[int]]:
 
 def _painted_seeds(folder: Path, recipe: dict[str, Any]) -> set[int]:
     """Seeds of the pictures in a folder that were painted by the same recipe."""
+    identity = recipe.keys() - set(NOT_IDENTITY)
     return {
-        done["seed"] for done in recipes_in(folder) if all(done.get(key) == recipe[key] for key in IDENTITY)
+        done["seed"]
+        for done in recipes_in(folder)
+        if "seed" in done and all(done.get(key) == recipe[key] for key in identity)
     }
 
 
@@ -308,7 +367,7 @@ def _save_plot(
     from sound_diffusion.plots import plot_picture
 
     plot_path = path.with_name(f"plot-{path.name}")
-    title = f"{Path(recipe['sound']).name}, {recipe['feature']}, scaling {recipe['scaling']}"
+    title = prompt_text(recipe)
     with write_atomically(plot_path) as file:
         plot_picture(picture, samples, embedding, title, file)
     return plot_path
@@ -347,13 +406,20 @@ def recipe_command(recipe: dict[str, Any]) -> str:
     try:
         values: dict[str, Any] = {
             "--prompt": recipe["sound"],
-            "--feature": None if recipe["feature"] == "embedding" else recipe["feature"],
+            "--feature": None if recipe["feature"] in ("embedding", "text") else recipe["feature"],
             "--scaling": recipe["scaling"],
             "--offset": recipe["offset"] or None,
             "--duration": recipe["duration"],
+            "--textprompt": recipe["textprompt"],
+            "--text-weight": recipe["text_weight"],
+            "--textstrength": recipe["textstrength"],
             "--model": recipe["model"],
+            "--vae": recipe["vae"],
+            "--lora": recipe["lora"],
+            "--lora-strength": recipe["lora_strength"] if recipe["lora"] else None,
             "--device": recipe["device"],
             "--precision": recipe["precision"],
+            "--scheduler": recipe["sampler"],
             "--ddim_steps": recipe["steps"],
             "--ddim_eta": recipe["eta"] or None,
             "--scale": recipe["guidance"],
@@ -366,9 +432,9 @@ def recipe_command(recipe: dict[str, Any]) -> str:
             "--strength": recipe["strength"] if recipe["init_image"] else None,
         }
         switches = [
-            flag
-            for flag, on in (("--plms", recipe["sampler"] == "plms"), ("--fixed_code", recipe["fixed_code"]))
-            if on
+            f"--{name.replace('_', '-')}"
+            for name in ("low_memory", "safety_checker", "fixed_code")
+            if recipe[name]
         ]
     except KeyError as error:
         raise ParameterError(f"the recipe has no entry {error}", "a recipe of this program") from error

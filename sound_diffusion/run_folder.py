@@ -20,7 +20,7 @@ __all__ = ["RunFolder"]
 
 PNG_END = b"IEND\xaeB`\x82"
 # Entries of a request that may change: what counts is the contents of these files.
-PATH_ENTRIES = ("sound", "init_image")
+PATH_ENTRIES = ("sound", "init_image", "vae", "lora")
 
 
 @dataclass(frozen=True)

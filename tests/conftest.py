@@ -131,17 +131,18 @@ class Outcome:
 @pytest.fixture
 def model_loads(tiny_model, tiny_model_folder, monkeypatch):
     """Load the tiny model once for all tests, and list every load that a script asks for."""
-    from sound_diffusion import models
+    from sound_diffusion import requests
 
     loads: list[str] = []
-    load_model = models.load_model
+    load_model = requests.load_model
 
-    def load(name="auto", *, device="auto", precision="auto"):
+    def load(name="auto", *, device="auto", precision="auto", **options):
         loads.append(name)
         own = name == str(tiny_model_folder) and device in ("auto", "cpu") and precision in ("auto", "full")
-        return tiny_model if own else load_model(name, device=device, precision=precision)
+        plain = options["vae"] is None and options["lora"] is None and not options["low_memory"]
+        return tiny_model if own and plain else load_model(name, device=device, precision=precision, **options)
 
-    monkeypatch.setattr(models, "load_model", load)
+    monkeypatch.setattr(requests, "load_model", load)
     return loads
 
 

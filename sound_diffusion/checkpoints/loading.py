@@ -1,0 +1,170 @@
+"""A checkpoint in one file -> a diffusers pipeline, with no network and no pickle executed.
+
+The names of tensors are converted by diffusers' own functions; sizes come from the shapes of the tensors,
+and what shapes cannot tell (heads, activations, schedules) from the configurations in configs/.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from sound_diffusion.checkpoints.building import build_vae, filled, read_part, told_sizes
+from sound_diffusion.checkpoints.families import (
+    CONFIGS,
+    IN_CHANNELS,
+    UNET,
+    VAE,
+    CheckpointFamily,
+    TextEncoder,
+    family_of,
+)
+from sound_diffusion.checkpoints.formats import open_tensor_file
+from sound_diffusion.checkpoints.structure import text_encoder_sizes, unet_sizes
+from sound_diffusion.checkpoints.tensors import TensorFile
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["load_checkpoint_pipeline"]
+
+NOISIEST_STEP = 999
+
+
+def load_checkpoint_pipeline(
+    path: Path, *, torch_dtype: torch.dtype, prediction_type: str | None = None
+) -> Any:
+    """Load Stable Diffusion 1.x, 2.x or XL base from a single file.
+
+    Parameters
+    ----------
+    path : Path
+        A .safetensors or .ckpt file in the layout in which Stable Diffusion was published.
+    torch_dtype : torch.dtype
+        Of the loaded model. Tensors are converted one by one, as they are read.
+    prediction_type : str, optional
+        ``epsilon`` or ``v_prediction``. If None: what the file states, else, for Stable Diffusion 2.x,
+        what the UNet is measured to predict.
+
+    Returns
+    -------
+    pipeline : StableDiffusionPipeline or StableDiffusionXLPipeline
+        On the CPU, in evaluation mode, without a safety checker.
+
+    Raises
+    ------
+    ModelError
+        If the file is unsafe, damaged, or not a model of these families.
+    ParameterError
+        If `prediction_type` is unknown.
+    """
+    file = open_tensor_file(path)
+    family = family_of(file, prediction_type)
+    components: dict[str, Any] = {}
+    for number, encoder in enumerate(family.text_encoders):
+        suffix = "_2" if number else ""
+        components[f"tokenizer{suffix}"] = _load_tokenizer(family, f"tokenizer{suffix}")
+        components[encoder.name] = _load_text_encoder(file, family, encoder, torch_dtype)
+    components["vae"] = build_vae(file, VAE, _config(family, "vae"), torch_dtype)
+    unet = _load_unet(file, family, torch_dtype)
+    predicted = family.prediction_type
+    if predicted is None:
+        predicted = _measured_prediction_type(unet, components["tokenizer"], components["text_encoder"])
+        family = dataclasses.replace(family, prediction_type=predicted)
+        unet = _build_unet(file, family, unet.state_dict())
+    components["unet"] = unet
+    components["scheduler"] = _load_scheduler(family)
+    return _assemble(family, components)
+
+
+def _load_unet(file: TensorFile, family: CheckpointFamily, dtype: torch.dtype) -> Any:
+    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+
+    config = _unet_config(file, family)
+    tensors = read_part(file, UNET, dtype)
+    return _build_unet(file, family, convert_ldm_unet_checkpoint(tensors, config))
+
+
+def _unet_config(file: TensorFile, family: CheckpointFamily) -> dict[str, Any]:
+    config = _config(family, "unet")
+    return config | told_sizes(file, "UNet", lambda: unet_sizes(file.records, UNET, config))
+
+
+def _build_unet(file: TensorFile, family: CheckpointFamily, state: dict[str, torch.Tensor]) -> Any:
+    from diffusers import UNet2DConditionModel
+
+    config = _unet_config(file, family)
+    return filled(lambda: UNet2DConditionModel.from_config(config), state, f"{file.path}: UNet")
+
+
+def _load_text_encoder(
+    file: TensorFile, family: CheckpointFamily, encoder: TextEncoder, dtype: torch.dtype
+) -> Any:
+    import transformers
+    from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
+
+    entries = _config(family, encoder.name)
+    what = encoder.name.replace("_", " ")
+    entries |= told_sizes(file, what, lambda: text_encoder_sizes(file.records, encoder.prefix, entries))
+    [architecture] = entries.pop("architectures")
+    config = transformers.CLIPTextConfig(**entries)
+    state = read_part(file, encoder.prefix, dtype)
+    if encoder.is_open_clip:
+        state = convert_open_clip_checkpoint(SimpleNamespace(config=config), state, encoder.prefix)
+    else:
+        state = {name.removeprefix(encoder.prefix): tensor for name, tensor in state.items()}
+    return filled(lambda: getattr(transformers, architecture)(config), state, f"{file.path}: {what}")
+
+
+def _load_tokenizer(family: CheckpointFamily, name: str) -> Any:
+    from transformers import CLIPTokenizer
+
+    config = _config(family, name, "tokenizer_config.json")
+    del config["tokenizer_class"]
+    vocabulary, merges = str(CONFIGS / "clip/vocab.json"), str(CONFIGS / "clip/merges.txt")
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, **config)
+
+
+def _load_scheduler(family: CheckpointFamily) -> Any:
+    import diffusers
+
+    config = _config(family, "scheduler", "scheduler_config.json")
+    config["prediction_type"] = family.prediction_type
+    if family.zero_terminal_snr:
+        config |= {"_class_name": "EulerDiscreteScheduler", "rescale_betas_zero_snr": True}
+        config["timestep_spacing"] = "trailing"
+    return getattr(diffusers, config["_class_name"]).from_config(config)
+
+
+def _assemble(family: CheckpointFamily, components: dict[str, Any]) -> Any:
+    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+
+    if len(family.text_encoders) == 2:
+        return StableDiffusionXLPipeline(**components, add_watermarker=False)
+    return StableDiffusionPipeline(
+        **components, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+    )
+
+
+def _measured_prediction_type(unet: Any, tokenizer: Any, text_encoder: Any) -> str:
+    """Find out what a UNet predicts by asking it about noise at the noisiest step.
+
+    There the noise is all but the whole input: a model that predicts the noise gives its input back, and
+    a model that predicts v gives its idea of the picture, which has little to do with that input.
+    """
+    import torch
+
+    noise = torch.randn(1, IN_CHANNELS, 32, 32, generator=torch.Generator().manual_seed(0))
+    tokens = tokenizer("", padding="max_length", return_tensors="pt").input_ids
+    with torch.no_grad():
+        prompt = text_encoder(tokens)[0]
+        predicted = unet(noise.to(unet.dtype), NOISIEST_STEP, prompt).sample.float()
+    correlation = torch.corrcoef(torch.stack([noise.flatten(), predicted.flatten()]))[0, 1]
+    return "epsilon" if correlation > 0.5 else "v_prediction"
+
+
+def _config(family: CheckpointFamily, part: str, file: str = "config.json") -> dict[str, Any]:
+    return dict(json.loads((family.config_folder / part / file).read_text(encoding="utf-8")))

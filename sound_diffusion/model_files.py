@@ -1,0 +1,202 @@
+"""Where models are and what they declare, told without loading them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from sound_diffusion.checkpoints import checkpoint_family
+from sound_diffusion.embeddings import SCALINGS
+from sound_diffusion.errors import ModelError
+
+__all__ = [
+    "ModelDefaults",
+    "find_model",
+    "fingerprint",
+    "model_name",
+    "read_defaults",
+    "read_width",
+]
+
+MODELS_FOLDER = Path(__file__).resolve().parent.parent / "models"
+STABLE_DIFFUSION_CHECKPOINT = Path("ldm") / "stable-diffusion-v1" / "model.ckpt"
+EMBEDDED_MODEL = "cymatics"
+DEFAULTS_FILE = "sound_diffusion.json"
+PIXELS_PER_LATENT = 8
+
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+WEIGHT_SUFFIXES = (".ckpt", ".safetensors")
+FINGERPRINT_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class ModelDefaults:
+    """What a model declares in sound_diffusion.json; the values below hold for one that declares nothing.
+
+    Attributes
+    ----------
+    steps : int
+        Denoising steps.
+    guidance : float
+        Scale of classifier-free guidance.
+    height, width : int
+        Size of the pictures in pixels.
+    scaling : mapping of str to str
+        Scaling of each feature. One that is not named has ``none``.
+    window : float or None
+        Seconds of sound in a frame of a film. None: the duration of one frame.
+    row_positions : str or None
+        ``sinusoidal``: :func:`sound_diffusion.embeddings.row_positions` is added to every embedding.
+    """
+
+    steps: int = 50
+    guidance: float = 7.5
+    height: int = 512
+    width: int = 512
+    scaling: Mapping[str, str] = field(
+        default_factory=lambda: {"fft": "clip", "melspectrogram": "clip", "mfcc": "clip", "cqt": "clip"}
+    )
+    window: float | None = None
+    row_positions: str | None = None
+
+    @classmethod
+    def read(cls, path: Path) -> ModelDefaults:
+        """Read sound_diffusion.json; without the file, the defaults of Stable Diffusion."""
+        try:
+            declared = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return cls()
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path}: cannot be read ({error})", "JSON") from error
+        known = {f.name for f in fields(cls)}
+        if not isinstance(declared, dict) or not declared.keys() <= known:
+            raise ModelError(f"{path}: unknown entries", f"an object with {', '.join(sorted(known))}")
+        defaults = cls(**declared)
+        problem = defaults._problem()
+        if problem:
+            raise ModelError(f"{path}: {problem}")
+        return defaults
+
+    def _problem(self) -> str:
+        """Say what is wrong with values that came from a file, if anything is."""
+        if any(type(value) is not int or value < 1 for value in (self.steps, self.height, self.width)):
+            return "steps, height and width have to be whole numbers from 1 on"
+        if not isinstance(self.guidance, int | float) or isinstance(self.guidance, bool):
+            return f"guidance {self.guidance!r} is no number"
+        if not isinstance(self.scaling, dict) or not set(map(str, self.scaling.values())) <= set(SCALINGS):
+            return f"scaling {self.scaling!r} is not an object with values of {', '.join(SCALINGS)}"
+        if self.window is not None and (not isinstance(self.window, int | float) or not self.window > 0):
+            return f"window {self.window!r} is not a number of seconds"
+        if self.row_positions not in (None, "sinusoidal"):
+            return f'row_positions {self.row_positions!r} is neither null nor "sinusoidal"'
+        return ""
+
+
+def find_model(name: str = "auto") -> Path | str:
+    """Say where a model is, without loading it.
+
+    Parameters
+    ----------
+    name : str
+        ``auto``, the name of a folder in models/, a diffusers folder, a .ckpt or .safetensors file, or a
+        hub id.
+
+    Returns
+    -------
+    location : Path or str
+        A Path that exists, or the hub id.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model.
+    """
+    if name == "auto":
+        checkpoint = MODELS_FOLDER / STABLE_DIFFUSION_CHECKPOINT
+        return checkpoint if checkpoint.exists() else find_model(EMBEDDED_MODEL)
+    ours = MODELS_FOLDER / name
+    for path in (Path(name), ours):
+        if (path / "model_index.json").is_file() or (path.is_file() and path.suffix in WEIGHT_SUFFIXES):
+            return path
+    if Path(name).exists():
+        raise ModelError(
+            f"model {name}: neither a diffusers folder nor a checkpoint",
+            "a folder with model_index.json, or a .ckpt or .safetensors file",
+        )
+    if HUB_ID.fullmatch(name) and not name.endswith(WEIGHT_SUFFIXES):
+        return name
+    raise ModelError(
+        f"no model {name!r}",
+        "auto, a folder in models/, a diffusers folder, a .ckpt or .safetensors file, or a hub id",
+        f"download a checkpoint such as sd-v1-4.ckpt and save it as models/{STABLE_DIFFUSION_CHECKPOINT}",
+    )
+
+
+def read_defaults(location: Path | str) -> ModelDefaults:
+    """Read what the model at a location (see :func:`find_model`) declares, without loading it.
+
+    One that declares nothing paints pictures of the size that it was trained on. A single file is checked
+    here: whatever :func:`sound_diffusion.checkpoints.checkpoint_family` refuses.
+    """
+    path = Path(location)
+    if path.is_file():
+        config = checkpoint_family(path).config_folder / "unet" / "config.json"
+    elif (path / DEFAULTS_FILE).exists():
+        return ModelDefaults.read(path / DEFAULTS_FILE)
+    else:
+        config = path / "unet" / "config.json"
+    try:
+        size = PIXELS_PER_LATENT * int(json.loads(config.read_text(encoding="utf-8"))["sample_size"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ModelDefaults()
+    return ModelDefaults(height=size, width=size)
+
+
+def read_width(location: Path | str) -> int | None:
+    """Read how many columns D a diffusers folder's embeddings have; None where only loading tells."""
+    try:
+        config = json.loads((Path(location) / "unet" / "config.json").read_text(encoding="utf-8"))
+        width = config["cross_attention_dim"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return width if isinstance(width, int) else None
+
+
+def model_name(name: str) -> str:
+    """Name a model so that the name finds it again from any folder, where that can be done."""
+    location = find_model(name)
+    if isinstance(location, Path) and location.is_relative_to(MODELS_FOLDER):
+        return location.relative_to(MODELS_FOLDER).as_posix()
+    return name
+
+
+def fingerprint(location: Path | str) -> str | None:
+    """Identify a model's weights without reading gigabytes.
+
+    Parameters
+    ----------
+    location : Path or str
+        From :func:`find_model`.
+
+    Returns
+    -------
+    fingerprint : str or None
+        The first 16 hexadecimal digits of a SHA-256 over names, sizes, and the beginning and end of every
+        file of the model. None for a hub id.
+    """
+    if isinstance(location, str):
+        return None
+    digest = hashlib.sha256()
+    for path in sorted(location.rglob("*")) if location.is_dir() else [location]:
+        if path.is_file():
+            size = path.stat().st_size
+            digest.update(f"{path.relative_to(location.parent).as_posix()} {size}".encode())
+            with path.open("rb") as file:
+                digest.update(file.read(FINGERPRINT_BYTES))
+                file.seek(max(size - FINGERPRINT_BYTES, 0))
+                digest.update(file.read())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,413 @@
+import dataclasses
+import io
+import pickle
+import socket
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import save_file  # noqa: E402
+from tiny_checkpoints import (  # noqa: E402
+    FAMILIES,
+    build_pipeline,
+    original_tensors,
+    save_checkpoints,
+)
+
+from sound_diffusion.checkpoints import (  # noqa: E402
+    add_lora,
+    checkpoint_family,
+    families,
+    folder_parts,
+    load_checkpoint_pipeline,
+    load_vae,
+)
+from sound_diffusion.checkpoints import loading as loading_module  # noqa: E402
+from sound_diffusion.checkpoints.families import CONFIGS, SD1, family_of  # noqa: E402
+from sound_diffusion.checkpoints.formats import open_tensor_file  # noqa: E402
+from sound_diffusion.checkpoints.tensors import TensorFile, TensorRecord, read_tensors  # noqa: E402
+from sound_diffusion.errors import ModelError, ParameterError  # noqa: E402
+
+# diffusers' schedulers and NumPy 2
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+PREDICTION_TYPES = {"sd2_768v": "v_prediction"}
+UNET = "model.diffusion_model."
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small models are faster without threads that wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """Make any socket an error, and leave the libraries to think that there is a network."""
+
+    def refuse(*arguments, **options):
+        raise AssertionError("a socket was asked for")
+
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(socket.socket, "__init__", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def saved(request):
+    """A tiny model of a family in every form."""
+    with tempfile.TemporaryDirectory() as folder:
+        pipeline = build_pipeline(request.param, vocabulary=100)
+        pipeline.set_progress_bar_config(disable=True)
+        yield request.param, pipeline, save_checkpoints(pipeline, request.param, Path(folder))
+
+
+def conditions(pipeline):
+    """Return what its text encoders make of the first tokens of the vocabulary."""
+    tokens = torch.arange(77)[None]
+    with torch.no_grad():
+        encoded = [
+            encoder(tokens, output_hidden_states=True)
+            for encoder in (pipeline.text_encoder, getattr(pipeline, "text_encoder_2", None))
+            if encoder is not None
+        ]
+    if len(encoded) == 1:
+        return {"prompt_embeds": encoded[0][0]}
+    joined = torch.cat([output.hidden_states[-2] for output in encoded], dim=-1)
+    return {"prompt_embeds": joined, "pooled_prompt_embeds": encoded[1].text_embeds}
+
+
+def paint(pipeline):
+    pipeline.set_progress_bar_config(disable=True)
+    generator = torch.Generator().manual_seed(0)
+    options = {"num_inference_steps": 2, "height": 64, "width": 64, "guidance_scale": 1.0}
+    return pipeline(**conditions(pipeline), **options, generator=generator, output_type="np").images[0]
+
+
+def test_every_form_of_a_model_gives_the_same_picture(saved):
+    _, built, paths = saved
+    expected = paint(built)
+    parts = folder_parts(paths["folder"], torch_dtype=torch.float32)
+    assert parts.keys() >= {"unet", "vae", "text_encoder"}
+    folder = type(built).from_pretrained(paths["folder"], local_files_only=True, **parts)
+    assert np.array_equal(paint(folder), expected)
+    for form in paths.keys() - {"folder"}:
+        loaded = load_checkpoint_pipeline(paths[form], torch_dtype=torch.float32)
+        assert type(loaded) is type(built)
+        assert type(loaded.scheduler) is type(built.scheduler)
+        assert not any(module.training for module in (loaded.unet, loaded.vae, loaded.text_encoder))
+        assert loaded.unet.config.sample_size == built.unet.config.sample_size
+        assert np.array_equal(paint(loaded), expected), form
+    assert expected.std() > 0.01
+
+
+def test_the_family_is_read_from_the_tensors(saved):
+    name, _, paths = saved
+    for form in paths.keys() - {"folder"}:
+        family = checkpoint_family(paths[form])
+        assert family.name == FAMILIES[name].name
+        assert family.width == FAMILIES[name].width
+        assert family.prediction_type == PREDICTION_TYPES.get(name, "epsilon")
+        assert family.config_folder == CONFIGS / name
+
+
+@pytest.mark.parametrize("saved", ["sd2_base"], indirect=True)
+@pytest.mark.parametrize("measured", ["epsilon", "v_prediction"])
+def test_a_file_that_does_not_say_what_it_predicts(saved, measured, monkeypatch):
+    _, built, paths = saved
+    monkeypatch.setattr(families, "SD2_PREDICTION_TYPES", {})
+    monkeypatch.setattr(loading_module, "_measured_prediction_type", lambda *parts: measured)
+    assert checkpoint_family(paths["ckpt"]).prediction_type is None
+    loaded = load_checkpoint_pipeline(paths["ckpt"], torch_dtype=torch.float32)
+    assert loaded.scheduler.config.prediction_type == measured
+    if measured == "epsilon":
+        assert loaded.unet.config.sample_size == built.unet.config.sample_size
+        assert np.array_equal(paint(loaded), paint(built))
+
+
+def test_prompts_are_encoded_alike(tmp_path):
+    built = build_pipeline("sd1")
+    save_file(original_tensors(built, "sd1"), tmp_path / "model.safetensors")
+    loaded = load_checkpoint_pipeline(tmp_path / "model.safetensors", torch_dtype=torch.float32)
+    (tmp_path / "model.safetensors").unlink()
+    options = {"device": "cpu", "num_images_per_prompt": 1, "do_classifier_free_guidance": True}
+    prompt = "a red juicy apple floating in outer space, like a planet"
+    expected = built.encode_prompt(prompt, **options)
+    encoded = loaded.encode_prompt(prompt, **options)
+    assert all(torch.equal(*pair) for pair in zip(encoded, expected, strict=True))
+
+
+@pytest.mark.parametrize("saved", ["sd1"], indirect=True)
+def test_weights_are_loaded_in_the_wanted_dtype(saved):
+    _, _, paths = saved
+    loaded = load_checkpoint_pipeline(paths["ckpt"], torch_dtype=torch.float16)
+    parameters = [*loaded.unet.parameters(), *loaded.vae.parameters(), *loaded.text_encoder.parameters()]
+    assert {parameter.dtype for parameter in parameters} == {torch.float16}
+    assert not any(parameter.is_meta for parameter in parameters)
+
+
+def test_the_caller_may_say_what_the_model_predicts(saved):
+    _, _, paths = saved
+    for wanted in ("epsilon", "v_prediction"):
+        assert checkpoint_family(paths["safetensors"], wanted).prediction_type == wanted
+    with pytest.raises(ParameterError, match="one of epsilon, v_prediction"):
+        checkpoint_family(paths["safetensors"], "velocity")
+
+
+@pytest.mark.parametrize("saved", ["sd1"], indirect=True)
+def test_a_vae_of_its_own(saved, tmp_path):
+    family, built, paths = saved
+    tensors = original_tensors(built, family)
+    prefix = "first_stage_model."
+    alone = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+    torch.save({"state_dict": alone}, tmp_path / "vae.pt")
+    in_folder = paths["folder"] / "vae/diffusion_pytorch_model.safetensors"
+    for path in (tmp_path / "vae.pt", paths["safetensors"], in_folder):
+        vae = load_vae(path, built.vae)
+        latents = torch.ones(1, 4, 8, 8)
+        with torch.no_grad():
+            assert torch.equal(vae.decode(latents).sample, built.vae.decode(latents).sample)
+    with pytest.raises(ModelError, match=r"a VAE alone.*--vae"):
+        checkpoint_family(tmp_path / "vae.pt")
+
+
+def lora_for(pipeline, path, rank=2, inputs=None):
+    """Save a LoRA in the layout that most are shared in, and return what it adds to one weight."""
+    generator = torch.Generator().manual_seed(0)
+    attention = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
+    names = {f"lora_unet_{attention.replace('.', '_')}": pipeline.unet.get_submodule(attention)}
+    for layer in ("q_proj", "k_proj", "v_proj", "out_proj"):
+        module = pipeline.text_encoder.get_submodule(f"encoder.layers.0.self_attn.{layer}")
+        names[f"lora_te_text_model_encoder_layers_0_self_attn_{layer}"] = module
+    tensors = {}
+    for name, module in names.items():
+        n_outputs, n_inputs = module.weight.shape
+        tensors[f"{name}.lora_down.weight"] = torch.randn(rank, inputs or n_inputs, generator=generator)
+        tensors[f"{name}.lora_up.weight"] = torch.randn(n_outputs, rank, generator=generator)
+        tensors[f"{name}.alpha"] = torch.tensor(1.0)
+    save_file(tensors, path)
+    first = next(iter(names))
+    return attention, tensors[f"{first}.lora_up.weight"] @ tensors[f"{first}.lora_down.weight"] / rank
+
+
+def test_a_lora_is_added(tmp_path):
+    pytest.importorskip("peft")
+    pipeline = build_pipeline("sd1", 100)
+    path = tmp_path / "lora.safetensors"
+    name, added = lora_for(pipeline, path)
+    modules = pipeline.unet, pipeline.text_encoder
+    before = [{key: tensor.clone() for key, tensor in module.state_dict().items()} for module in modules]
+    add_lora(pipeline, path, 0.5)
+    after = [module.state_dict() for module in modules]
+    assert [state.keys() for state in after] == [state.keys() for state in before]
+    expected = before[0][f"{name}.weight"] + 0.5 * added
+    torch.testing.assert_close(after[0][f"{name}.weight"], expected)
+    changed = {key for key in after[1] if not torch.equal(after[1][key], before[1][key])}
+    assert changed == {
+        f"encoder.layers.0.self_attn.{x}.weight" for x in ("q_proj", "k_proj", "v_proj", "out_proj")
+    }
+
+
+def test_what_is_no_lora_for_this_model_is_refused(tmp_path):
+    pytest.importorskip("peft")
+    pipeline = build_pipeline("sd1", 100)
+    lora_for(pipeline, tmp_path / "wide.safetensors", inputs=2048)
+    save_file({"lora_unet_nothing.lora_down.weight": torch.ones(2, 2)}, tmp_path / "odd.safetensors")
+    save_file({"a": torch.ones(2)}, tmp_path / "other.safetensors")
+    for name in ("wide", "odd", "other"):
+        with pytest.raises(ModelError, match="a LoRA for this family") as caught:
+            add_lora(pipeline, tmp_path / f"{name}.safetensors")
+        assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("saved", ["sd1"], indirect=True)
+def test_damaged_models_are_named_and_refused(saved, tmp_path):
+    family, built, _ = saved
+    tensors = original_tensors(built, family)
+    path = tmp_path / "damaged.safetensors"
+
+    def refused(changes, match):
+        kept = {name: tensor for name, tensor in (tensors | changes).items() if tensor is not None}
+        save_file(kept, path)
+        with pytest.raises(ModelError, match=match) as caught:
+            load_checkpoint_pipeline(path, torch_dtype=torch.float32)
+        assert len(str(caught.value).splitlines()) == 1
+
+    time = f"{UNET}time_embed.0.weight"
+    refused({time: tensors[time][:, :5].contiguous()}, r"UNet: time_embedding.linear_1.weight of shape")
+    refused({time: None}, r"UNet: time_embedding.linear_1.weight is missing")
+    refused({f"{UNET}input_blocks.1.0.out_layers.3.weight": None}, "UNet: sizes cannot be told")
+    channels = f"{UNET}input_blocks.1.0.out_layers.3.weight"
+    refused({channels: tensors[channels][:33].contiguous()}, "UNet: .*sizes that make no model")
+    refused({"first_stage_model.encoder.down.0.block.0.conv1.weight": None}, "VAE: sizes cannot be told")
+
+
+def records_of(**changes):
+    """Shapes of a Stable Diffusion 1.x file, as far as they tell the family."""
+    shapes = {
+        f"{UNET}input_blocks.0.0.weight": (320, 4, 3, 3),
+        f"{UNET}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (320, 768),
+        "first_stage_model.decoder.conv_in.weight": (512, 4, 3, 3),
+        "cond_stage_model.transformer.text_model.embeddings.position_embedding.weight": (77, 768),
+    } | changes
+    return TensorFile(
+        Path("model.ckpt"),
+        {name: TensorRecord("F32", shape, shape, 0) for name, shape in shapes.items() if shape},
+    )
+
+
+def test_a_plain_model_is_recognised():
+    assert family_of(records_of()) == SD1
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({f"{UNET}input_blocks.0.0.weight": (320, 9, 3, 3)}, "an inpainting model"),
+        ({f"{UNET}input_blocks.0.0.weight": (320, 8, 3, 3)}, "an instruct-pix2pix model"),
+        ({f"{UNET}input_blocks.0.0.weight": (320, 5, 3, 3)}, "a depth-to-image model"),
+        ({f"{UNET}input_blocks.0.0.weight": (320, 12, 3, 3)}, "12 input channels"),
+        ({"control_model.time_embed.0.weight": (1280, 320)}, "a ControlNet"),
+        ({"first_stage_model.decoder.conv_in.weight": None}, "Stable Diffusion 1.x without its VAE"),
+        (
+            {"cond_stage_model.transformer.text_model.embeddings.position_embedding.weight": None},
+            "Stable Diffusion 1.x without its text encoder",
+        ),
+        (
+            {
+                f"{UNET}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (384, 1280),
+                "conditioner.embedders.0.model.positional_embedding": (77, 1280),
+            },
+            "the refiner",
+        ),
+        ({f"{UNET}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (9, 512)}, "unknown family"),
+    ],
+)
+def test_what_is_no_whole_model_is_named(changes, named):
+    with pytest.raises(ModelError, match=named):
+        family_of(records_of(**changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight", "a LoRA.*--lora"),
+        ("controlnet_cond_embedding.conv_in.weight", "a ControlNet"),
+        ("decoder.conv_in.weight", "a VAE alone.*--vae"),
+        ("down_blocks.0.resnets.0.conv1.weight", "a UNet alone"),
+        ("model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight", "a Stable Diffusion 3 model"),
+        ("model.diffusion_model.double_blocks.0.img_attn.qkv.weight", "a Flux model"),
+        ("something.else", "unknown content: something.else"),
+    ],
+)
+def test_parts_and_other_models_are_named(name, named):
+    with pytest.raises(ModelError, match=named):
+        family_of(TensorFile(Path("part.ckpt"), {name: TensorRecord("F32", (3, 3), (3, 1), 0)}))
+
+
+def test_a_file_without_tensors_is_refused(tmp_path):
+    torch.save({"epoch": 3}, tmp_path / "none.ckpt")
+    with pytest.raises(ModelError, match="no tensors"):
+        checkpoint_family(tmp_path / "none.ckpt")
+
+
+def test_markers_of_v_prediction():
+    xl = records_of(v_pred=(0,), ztsnr=(0,))
+    family = family_of(xl)
+    assert family.prediction_type == "v_prediction"
+    assert family.zero_terminal_snr
+    scheduler = loading_module._load_scheduler(family)
+    assert scheduler.config.rescale_betas_zero_snr
+    assert scheduler.config.prediction_type == "v_prediction"
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(1.0, "epsilon"), (0.0, "v_prediction")])
+def test_what_a_unet_predicts_is_measured(gain, expected):
+    """One that gives noise back predicts noise; one that gives something else predicts v."""
+
+    class Unet(torch.nn.Module):
+        dtype = torch.float32
+
+        def forward(self, sample, timestep, prompt):
+            other = torch.randn(sample.shape, generator=torch.Generator().manual_seed(1))
+            output = gain * sample + 0.1 * other
+            return dataclasses.make_dataclass("Output", ["sample"])(output)
+
+    def tokenizer(text, **options):
+        return dataclasses.make_dataclass("Tokens", ["input_ids"])(torch.zeros(1, 77))
+
+    measured = loading_module._measured_prediction_type(Unet(), tokenizer, lambda tokens: (tokens,))
+    assert measured == expected
+
+
+def test_the_vocabulary_is_that_of_clip():
+    from transformers import CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(CONFIGS / "clip", model_max_length=77)
+    assert len(tokenizer) == 49_408
+    assert tokenizer("a photo of a cat").input_ids == [49_406, 320, 1_125, 539, 320, 2_368, 49_407]
+
+
+def test_the_vocabulary_is_derived_from_what_open_clip_ships(tmp_path):
+    """From a wheel in miniature: the numbers of the tokens follow from the merges."""
+    import gzip
+    import zipfile
+
+    from sound_diffusion.configs import make_vocabulary
+
+    merges = gzip.compress(b"header\na b\nab c</w>\n")
+    with zipfile.ZipFile(tmp_path / "open_clip_torch.whl", "w") as archive:
+        archive.writestr(make_vocabulary.MERGES_FILE, merges)
+    make_vocabulary.main([str(tmp_path / "open_clip_torch.whl"), "--outdir", str(tmp_path)])
+    assert (tmp_path / "merges.txt").read_text().splitlines()[1:] == ["a b", "ab c</w>"]
+    saved = (CONFIGS / "clip/merges.txt").read_text(encoding="utf-8").splitlines()[1:]
+    numbered = make_vocabulary.number_tokens(saved)
+    assert numbered["<|endoftext|>"] == 49_407
+    assert numbered["cat</w>"] == 2_368
+
+
+def test_reading_asks_for_the_memory_of_one_copy(tmp_path):
+    """Tensors are read one at a time: nothing of a part that is not asked for."""
+    tensors = {"a": torch.ones(1000), "b": torch.ones(1000)}
+    torch.save(tensors, tmp_path / "two.ckpt")
+    file = open_tensor_file(tmp_path / "two.ckpt")
+    [(name, tensor)] = read_tensors(file, ["b"], torch.float16).items()
+    assert name == "b"
+    assert tensor.untyped_storage().nbytes() == 2000
+    buffer = io.BytesIO()
+    torch.save(tensor, buffer)
+    assert len(buffer.getvalue()) < 5000
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"<!doctype html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (pickle.dumps(print), "it contains builtins.print"),
+        (None, "an inpainting model"),
+    ],
+)
+def test_the_script_says_what_is_wrong_with_a_checkpoint(content, named, sine_file, tmp_path, capsys):
+    import audio2img
+
+    path = tmp_path / "model.ckpt"
+    if content is None:
+        torch.save({f"{UNET}input_blocks.0.0.weight": torch.zeros(8, 9, 3, 3)}, path)
+    else:
+        path.write_bytes(content)
+    options = ["--prompt", sine_file, "--ckpt", path, "--outdir", tmp_path / "outputs", "--quiet"]
+    assert audio2img.main([str(option) for option in options]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    [line] = captured.err.splitlines()
+    assert named in line
+    assert not (tmp_path / "outputs").exists()

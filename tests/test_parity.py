@@ -1,0 +1,130 @@
+"""Our pictures are those of the diffusers pipelines called directly: same embeddings, seed and steps."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from PIL import Image  # noqa: E402
+from tiny_checkpoints import FAMILIES, build_pipeline, save_checkpoints  # noqa: E402
+
+from sound_diffusion.diffusion import paint_batch, settings_for  # noqa: E402
+from sound_diffusion.models import SAMPLERS, Model, ModelDefaults, load_model  # noqa: E402
+
+# diffusers' schedulers and NumPy 2
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+SIZE = 64
+STEPS = 3
+SEEDS = (5, 11)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small models are faster without threads that wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request):
+    """A family's name, and its tiny model as this program holds it."""
+    pipeline = build_pipeline(request.param)
+    for module in pipeline.components.values():
+        if isinstance(module, torch.nn.Module):
+            module.eval()
+    pipeline.set_progress_bar_config(disable=True)
+    defaults = ModelDefaults(steps=STEPS, guidance=4.0, height=SIZE, width=SIZE)
+    return request.param, Model(request.param, pipeline, defaults, "cpu", "full")
+
+
+@pytest.fixture(scope="module")
+def embeddings(family):
+    """Two matrices, as two sounds would give them."""
+    _, model = family
+    return np.random.default_rng(0).standard_normal((2, 77, model.width)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def picture():
+    """A picture to paint over."""
+    pixels = np.random.default_rng(1).integers(0, 256, (SIZE, SIZE, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def conditions(pipeline, embeddings):
+    """What stands for the prompt: nothing of it comes from this program."""
+    encoded = pipeline.encode_prompt(
+        "", device="cpu", num_images_per_prompt=len(embeddings), do_classifier_free_guidance=True
+    )
+    given = {"prompt_embeds": torch.from_numpy(embeddings)}
+    if len(encoded) == 2:
+        return given | {"negative_prompt_embeds": encoded[0]}
+    _, negative, pooled, negative_pooled = encoded
+    return given | {
+        "negative_prompt_embeds": negative,
+        "pooled_prompt_embeds": pooled,
+        "negative_pooled_prompt_embeds": negative_pooled,
+    }
+
+
+def directly(model, sampler, embeddings, guidance, **options):
+    """Paint with the pipeline of diffusers."""
+    import diffusers
+
+    name = type(model.pipeline).__name__
+    if "image" in options:
+        name = name.replace("Pipeline", "Img2ImgPipeline")
+    pipeline = getattr(diffusers, name)(**model.pipeline.components)
+    scheduler = getattr(diffusers, SAMPLERS[sampler])
+    plms = {"skip_prk_steps": True} if sampler == "plms" else {}
+    pipeline.scheduler = scheduler.from_config(model.pipeline.scheduler.config, **plms)
+    pipeline.set_progress_bar_config(disable=True)
+    with torch.no_grad():
+        return pipeline(
+            **conditions(pipeline, embeddings),
+            num_inference_steps=STEPS,
+            guidance_scale=guidance,
+            generator=[torch.Generator().manual_seed(seed) for seed in SEEDS],
+            **options,
+        ).images
+
+
+def same(ours, theirs):
+    return all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize(("sampler", "guidance"), [*((sampler, 4.0) for sampler in SAMPLERS), ("ddim", 1.0)])
+def test_text_to_image(family, embeddings, sampler, guidance):
+    _, model = family
+    settings = settings_for(model.defaults, sampler=sampler, guidance=guidance)
+    ours = paint_batch(model, embeddings, SEEDS, settings)
+    assert same(ours, directly(model, sampler, embeddings, guidance, height=SIZE, width=SIZE))
+    assert np.asarray(ours[0]).std() > 1
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_image_to_image(family, embeddings, picture, sampler):
+    _, model = family
+    settings = settings_for(model.defaults, sampler=sampler, strength=0.7)
+    pictures = [picture, picture.rotate(90)]
+    ours = paint_batch(model, embeddings, SEEDS, settings, pictures)
+    assert same(ours, directly(model, sampler, embeddings, 4.0, image=pictures, strength=0.7))
+
+
+@pytest.mark.parametrize("family", ["sd1", "sdxl_base"], indirect=True)
+def test_every_kind_of_file_through_the_ordinary_path(family, embeddings):
+    """A folder, a .safetensors and a .ckpt paint alike, with nothing said but where they are."""
+    name, model = family
+    settings = settings_for(model.defaults)
+    expected = paint_batch(model, embeddings[:1], SEEDS[:1], settings)
+    with tempfile.TemporaryDirectory() as folder:  # gigabytes, which tmp_path would keep
+        for form, path in save_checkpoints(model.pipeline, name, Path(folder)).items():
+            loaded = load_model(str(path), device="cpu")
+            assert loaded.width == model.width
+            assert same(paint_batch(loaded, embeddings[:1], SEEDS[:1], settings), expected), form
