@@ -40,8 +40,6 @@ __all__ = [
     "shared_options",
 ]
 
-# Names only: what they stand for is in models.py, which --help does not wait for.
-SAMPLERS = ("ddim", "plms", "euler", "dpm++", "lcm")
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 SOUND_SUFFIXES = frozenset(
     {".aac", ".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mka", ".mkv", ".mov", ".mp3", ".mp4"}
@@ -125,6 +123,8 @@ def add_text_flags(parser: Parser) -> None:
 
 def add_model_flags(parser: Parser) -> None:
     """Declare the flags that choose the model and how it paints."""
+    from sound_diffusion.model_files import DEVICES, PRECISIONS, SAMPLERS
+
     group = parser.add_argument_group("model")
     group.add_argument(
         "--model",
@@ -137,17 +137,19 @@ def add_model_flags(parser: Parser) -> None:
     group.add_argument("--lora-strength", type=float, default=1.0, help="how much of the LoRA is added")
     group.add_argument("--low-memory", action="store_true", help="trade speed for memory")
     group.add_argument("--safety-checker", action="store_true", help="make pictures black that it flags")
-    group.add_argument(
-        "--device", choices=["auto", "cuda", "mps", "cpu"], default="auto", help="where it runs"
-    )
+    group.add_argument("--device", choices=DEVICES, default="auto", help="where it runs")
     group.add_argument(
         "--precision",
-        choices=["auto", "full", "autocast"],
+        choices=PRECISIONS,
         default="auto",
         help="full: float32; autocast: half precision; auto: what suits the device",
     )
     group.add_argument("--ddim_steps", type=int, metavar="N", help="denoising steps (default: the model's)")
-    group.add_argument("--scheduler", choices=SAMPLERS, default="ddim", help="how noise is taken away")
+    group.add_argument(
+        "--scheduler",
+        choices=list(SAMPLERS),
+        help="how noise is removed (default: the model's, mostly ddim)",
+    )
     group.add_argument(
         "--plms", dest="scheduler", action="store_const", const="plms", help="--scheduler plms"
     )

@@ -49,7 +49,7 @@ class PaintSettings:
     height, width : int
         Size in pixels, multiples of 8.
     sampler : str
-        A key of :data:`sound_diffusion.models.SAMPLERS`.
+        A key of :data:`sound_diffusion.model_files.SAMPLERS`.
     eta : float
         In [0, 1]; 0 is deterministic DDIM, 1 is DDPM. Other samplers take 0 alone.
     strength : float
@@ -102,7 +102,9 @@ def settings_for(defaults: ModelDefaults, **overrides: Any) -> PaintSettings:
     ParameterError
         If a value is out of range.
     """
-    settings = PaintSettings(defaults.steps, defaults.guidance, defaults.height, defaults.width)
+    settings = PaintSettings(
+        defaults.steps, defaults.guidance, defaults.height, defaults.width, defaults.sampler
+    )
     return replace(settings, **{name: value for name, value in overrides.items() if value is not None})
 
 

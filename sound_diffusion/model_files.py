@@ -6,14 +6,18 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from sound_diffusion.checkpoints import checkpoint_family
 from sound_diffusion.embeddings import SCALINGS
 from sound_diffusion.errors import ModelError
 
 __all__ = [
+    "DEVICES",
+    "PRECISIONS",
+    "SAMPLERS",
     "ModelDefaults",
     "find_model",
     "fingerprint",
@@ -27,7 +31,17 @@ STABLE_DIFFUSION_CHECKPOINT = Path("ldm") / "stable-diffusion-v1" / "model.ckpt"
 EMBEDDED_MODEL = "cymatics"
 DEFAULTS_FILE = "sound_diffusion.json"
 PIXELS_PER_LATENT = 8
+LCM_STEPS = 4
 
+DEVICES = ("auto", "cuda", "mps", "cpu")
+PRECISIONS = ("auto", "full", "autocast")
+SAMPLERS = {
+    "ddim": "DDIMScheduler",
+    "plms": "PNDMScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "dpm++": "DPMSolverMultistepScheduler",
+    "lcm": "LCMScheduler",
+}
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 WEIGHT_SUFFIXES = (".ckpt", ".safetensors")
 FINGERPRINT_BYTES = 1 << 16
@@ -47,6 +61,8 @@ class ModelDefaults:
         Size of the pictures in pixels.
     scaling : mapping of str to str
         Scaling of each feature. One that is not named has ``none``.
+    sampler : str
+        A key of :data:`SAMPLERS`.
     window : float or None
         Seconds of sound in a frame of a film. None: the duration of one frame.
     row_positions : str or None
@@ -60,6 +76,7 @@ class ModelDefaults:
     scaling: Mapping[str, str] = field(
         default_factory=lambda: {"fft": "clip", "melspectrogram": "clip", "mfcc": "clip", "cqt": "clip"}
     )
+    sampler: str = "ddim"
     window: float | None = None
     row_positions: str | None = None
 
@@ -83,17 +100,24 @@ class ModelDefaults:
 
     def _problem(self) -> str:
         """Say what is wrong with values that came from a file, if anything is."""
-        if any(type(value) is not int or value < 1 for value in (self.steps, self.height, self.width)):
-            return "steps, height and width have to be whole numbers from 1 on"
-        if not isinstance(self.guidance, int | float) or isinstance(self.guidance, bool):
-            return f"guidance {self.guidance!r} is no number"
-        if not isinstance(self.scaling, dict) or not set(map(str, self.scaling.values())) <= set(SCALINGS):
-            return f"scaling {self.scaling!r} is not an object with values of {', '.join(SCALINGS)}"
-        if self.window is not None and (not isinstance(self.window, int | float) or not self.window > 0):
-            return f"window {self.window!r} is not a number of seconds"
-        if self.row_positions not in (None, "sinusoidal"):
-            return f'row_positions {self.row_positions!r} is neither null nor "sinusoidal"'
-        return ""
+        counts = (self.steps, self.height, self.width)
+        scalings = self.scaling.values() if isinstance(self.scaling, dict) else [None]
+        checks = {
+            "steps, height and width have to be whole numbers from 1 on": all(
+                type(value) is int and value >= 1 for value in counts
+            ),
+            f"guidance {self.guidance!r} is no number": type(self.guidance) in (int, float),
+            f"scaling {self.scaling!r} is not an object with values of {', '.join(SCALINGS)}": (
+                set(map(str, scalings)) <= set(SCALINGS)
+            ),
+            f"sampler {self.sampler!r} is none of {', '.join(SAMPLERS)}": self.sampler in SAMPLERS,
+            f"window {self.window!r} is not a number of seconds": self.window is None
+            or (isinstance(self.window, int | float) and self.window > 0),
+            f'row_positions {self.row_positions!r} is neither null nor "sinusoidal"': (
+                self.row_positions in (None, "sinusoidal")
+            ),
+        }
+        return next((problem for problem, passed in checks.items() if not passed), "")
 
 
 def find_model(name: str = "auto") -> Path | str:
@@ -139,21 +163,36 @@ def find_model(name: str = "auto") -> Path | str:
 def read_defaults(location: Path | str) -> ModelDefaults:
     """Read what the model at a location (see :func:`find_model`) declares, without loading it.
 
-    One that declares nothing paints pictures of the size that it was trained on. A single file is checked
-    here: whatever :func:`sound_diffusion.checkpoints.checkpoint_family` refuses.
+    One that declares nothing paints pictures of the size that it was trained on, and in few steps where its
+    scheduler says that it is a latent consistency model. A single file is checked here, and refused as
+    :func:`sound_diffusion.checkpoints.checkpoint_family` says.
     """
     path = Path(location)
-    if path.is_file():
-        config = checkpoint_family(path).config_folder / "unet" / "config.json"
-    elif (path / DEFAULTS_FILE).exists():
+    if (path / DEFAULTS_FILE).exists():
         return ModelDefaults.read(path / DEFAULTS_FILE)
-    else:
-        config = path / "unet" / "config.json"
+    if path.is_file():
+        path = checkpoint_family(path).config_folder
+    unet, scheduler = (
+        _read_config(path, "unet/config.json"),
+        _read_config(path, "scheduler/scheduler_config.json"),
+    )
+    defaults = ModelDefaults()
+    size = unet.get("sample_size")
+    if isinstance(size, int):
+        defaults = replace(defaults, height=PIXELS_PER_LATENT * size, width=PIXELS_PER_LATENT * size)
+    if scheduler.get("_class_name") == "LCMScheduler":  # distilled, without guidance unless it is built in
+        guidance = defaults.guidance if unet.get("time_cond_proj_dim") else 1.0
+        defaults = replace(defaults, sampler="lcm", steps=LCM_STEPS, guidance=guidance)
+    return defaults
+
+
+def _read_config(folder: Path, name: str) -> dict[str, Any]:
+    """Read a configuration of diffusers; empty where there is none, as for a model on the hub."""
     try:
-        size = PIXELS_PER_LATENT * int(json.loads(config.read_text(encoding="utf-8"))["sample_size"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ModelDefaults()
-    return ModelDefaults(height=size, width=size)
+        config = json.loads((folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
 def read_width(location: Path | str) -> int | None:

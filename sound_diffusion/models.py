@@ -17,24 +17,23 @@ from sound_diffusion.checkpoints import (
 )
 from sound_diffusion.constants import N_ROWS
 from sound_diffusion.errors import ModelError, ParameterError
-from sound_diffusion.model_files import ModelDefaults, find_model, model_name, read_defaults
+from sound_diffusion.model_files import (
+    DEVICES,
+    PRECISIONS,
+    SAMPLERS,
+    ModelDefaults,
+    find_model,
+    model_name,
+    read_defaults,
+)
 from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
     import torch
     from diffusers import DiffusionPipeline
 
-__all__ = ["DEVICES", "PRECISIONS", "SAMPLERS", "Model", "load_model"]
+__all__ = ["Model", "load_model"]
 
-DEVICES = ("auto", "cuda", "mps", "cpu")
-PRECISIONS = ("auto", "full", "autocast")
-SAMPLERS = {
-    "ddim": "DDIMScheduler",
-    "plms": "PNDMScheduler",
-    "euler": "EulerDiscreteScheduler",
-    "dpm++": "DPMSolverMultistepScheduler",
-    "lcm": "LCMScheduler",
-}
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 IN_CHANNELS = 4  # of a UNet that paints from an embedding alone
 
@@ -175,7 +174,7 @@ class Model:
         ----------
         task : {"txt2img", "img2img"}
         sampler : str
-            A key of :data:`SAMPLERS`.
+            A key of :data:`sound_diffusion.model_files.SAMPLERS`.
 
         Returns
         -------
@@ -208,9 +207,9 @@ def load_model(
         As for :func:`sound_diffusion.model_files.find_model`. Only a hub id that is not in the cache yet
         is downloaded.
     device : str
-        One of :data:`DEVICES`. ``auto`` is the first of cuda, mps and cpu that is there.
+        ``auto``, ``cuda``, ``mps`` or ``cpu``. ``auto`` is the first of the others that is there.
     precision : str
-        One of :data:`PRECISIONS`. ``auto`` is ``autocast`` on cuda and ``full`` elsewhere.
+        ``auto``, ``full`` or ``autocast``. ``auto`` is ``autocast`` on cuda and ``full`` elsewhere.
     vae : Path, optional
         A file with a VAE that replaces the model's own.
     lora : Path, optional

@@ -61,7 +61,7 @@ class Request:
     guidance: float | None = None
     height: int | None = None
     width: int | None = None
-    sampler: str = "ddim"
+    sampler: str | None = None
     eta: float = 0.0
     strength: float | None = None
     seed: int = 42

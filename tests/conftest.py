@@ -140,7 +140,9 @@ def model_loads(tiny_model, tiny_model_folder, monkeypatch):
         loads.append(name)
         own = name == str(tiny_model_folder) and device in ("auto", "cpu") and precision in ("auto", "full")
         plain = options["vae"] is None and options["lora"] is None and not options["low_memory"]
-        return tiny_model if own and plain else load_model(name, device=device, precision=precision, **options)
+        if own and plain:
+            return tiny_model
+        return load_model(name, device=device, precision=precision, **options)
 
     monkeypatch.setattr(requests, "load_model", load)
     return loads

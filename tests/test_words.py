@@ -1,0 +1,203 @@
+"""Words beside a sound: mixes with known ends, and the text of a model that can read."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sound_diffusion.embeddings import add_to_text, mix, scale
+from sound_diffusion.errors import ModelError, ParameterError
+from sound_diffusion.words import Words, finish_embedding
+
+# diffusers' schedulers and NumPy 2
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+class Reader:
+    """A model as far as embeddings know it: every prompt has a matrix of its own."""
+
+    width = 8
+    empty_prompt = np.zeros((77, 8), dtype=np.float32)
+
+    def scaling_for(self, feature, scaling="auto"):
+        return "none" if scaling == "auto" else scaling
+
+    def encode_prompt(self, prompt):
+        return np.random.default_rng(len(prompt)).normal(size=(77, 8)).astype(np.float32)
+
+
+@pytest.fixture
+def sound(rng):
+    return rng.uniform(0, 300, (77, 8)).astype(np.float32)
+
+
+def test_the_ends_of_a_mix_are_its_parts(sound):
+    text = Reader().encode_prompt("apple")
+    np.testing.assert_array_equal(mix(sound, text, 0), sound)
+    np.testing.assert_array_equal(mix(sound, text, 1), text)
+    np.testing.assert_allclose(mix(sound, text, 0.25), 0.75 * sound + 0.25 * text, rtol=1e-6)
+
+
+def test_the_sum_puts_the_sound_on_the_range_of_the_text(sound):
+    text = Reader().encode_prompt("apple")
+    added = add_to_text(sound, text, 4.0) - text
+    assert added.min() == pytest.approx(text.min() / 4, abs=1e-5)
+    assert added.max() == pytest.approx(text.max() / 4, abs=1e-5)
+    line = np.polyfit(sound.ravel(), added.ravel(), 1)
+    np.testing.assert_allclose(np.polyval(line, sound), added, atol=1e-4)
+
+
+def test_silence_added_to_a_text_is_finite():
+    text = Reader().encode_prompt("apple")
+    assert np.isfinite(add_to_text(np.zeros_like(text), text, 2.0)).all()
+
+
+def test_finish_embedding_scales_and_brings_words_in(sound):
+    model = Reader()
+    text = model.encode_prompt("a plate")
+    np.testing.assert_array_equal(finish_embedding(sound, "log", model), scale(sound, "log"))
+    half = finish_embedding(sound, "log", model, Words("a plate"))
+    np.testing.assert_allclose(half, 0.5 * scale(sound, "log") + 0.5 * text, rtol=1e-5)
+    np.testing.assert_array_equal(finish_embedding(sound, "log", model, Words("a plate", weight=1.0)), text)
+    summed = finish_embedding(sound, "log", model, Words("a plate", strength=3.0))
+    np.testing.assert_array_equal(summed, add_to_text(sound, text, 3.0))
+
+
+def test_a_film_goes_from_one_text_to_the_other():
+    model, words = Reader(), Words("day", "at night")
+    np.testing.assert_array_equal(words.encode(model, 0.0), model.encode_prompt("day"))
+    np.testing.assert_array_equal(words.encode(model, 1.0), model.encode_prompt("at night"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"weight": -0.1},
+        {"weight": 1.1},
+        {"strength": 0.0},
+        {"strength": -1.0},
+        {"weight": 0.5, "strength": 2.0},
+    ],
+)
+def test_words_that_cannot_be(options):
+    with pytest.raises(ParameterError):
+        Words("text", **options)
+
+
+def test_shapes_have_to_agree(sound):
+    with pytest.raises(ParameterError, match="shape"):
+        mix(sound, np.zeros((77, 9), dtype=np.float32), 0.5)
+
+
+# --- with a model that reads
+
+
+@pytest.fixture(scope="module")
+def reading_folder(tmp_path_factory):
+    """A tiny Stable Diffusion 1.x with a text encoder, as a diffusers folder."""
+    from tiny_checkpoints import build_pipeline
+
+    folder = tmp_path_factory.mktemp("models") / "reading"
+    build_pipeline("sd1").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def script(reading_folder, tmp_path, monkeypatch, capsys):
+    """Return a function that runs audio2img with that model in an empty folder."""
+    import audio2img
+
+    def run(*flags):
+        monkeypatch.chdir(tmp_path)
+        size = ["--H", "64", "--W", "64", "--ddim_steps", "2", "--quiet", "--device", "cpu"]
+        code = audio2img.main(["--model", str(reading_folder), *size, *map(str, flags)])
+        captured = capsys.readouterr()
+        return code, captured.out.splitlines(), captured.err.splitlines()
+
+    return run
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def test_words_alone(script, tmp_path):
+    flags = ["--textprompt", "a red juicy apple floating in outer space, like a planet"]
+    code, out, err = script(*flags, "--n_samples", 1, "--n_iter", 1, "--plms")
+    assert (code, err) == (0, [])
+    name = "a-red-juicy-apple-floating-in-outer-space-like-a-planet"
+    assert out == [f"outputs/txt2img-samples/{name}/00000.png"]
+    _, again, _ = script("--textprompt", "a grey stone", "--plms")
+    assert (pixels(tmp_path / out[0]) != pixels(tmp_path / again[0])).any()
+
+
+def test_weights_lead_from_the_sound_to_the_text(script, sine_file, tmp_path):
+    def paint(*flags):
+        code, out, err = script(*flags)
+        assert (code, err) == (0, [])
+        return pixels(tmp_path / out[0])
+
+    words = ["--textprompt", "a red apple"]
+    sound_alone, text_alone = paint("--prompt", sine_file), paint(*words)
+    both = ["--prompt", sine_file, *words]
+    np.testing.assert_array_equal(paint(*both, "--text-weight", 0), sound_alone)
+    np.testing.assert_array_equal(paint(*both, "--text-weight", 1), text_alone)
+    assert (paint(*both) != sound_alone).any()
+    assert (paint(*both, "--textstrength", 5) != text_alone).any()
+
+
+def test_the_recipe_of_a_picture_with_words(script, sine_file, tmp_path):
+    import shlex
+
+    from sound_diffusion.outputs import read_recipe
+    from sound_diffusion.pictures import recipe_command
+
+    _, out, _ = script(
+        "--prompt", sine_file, "--textprompt", 'it\'s a "planet"', "--textstrength", 3, "--plms"
+    )
+    command = shlex.split(recipe_command(read_recipe(tmp_path / out[0])))
+    _, again, _ = script(*command[2:])
+    assert (tmp_path / out[0]).read_bytes() == (tmp_path / again[0]).read_bytes()
+
+
+def test_inspect_prints_text_and_sound_side_by_side(script, sine_file):
+    code, out, err = script("--prompt", sine_file, "--inspect", "--scaling", "clip")
+    assert (code, err) == (0, [])
+    assert [line.split()[-5] for line in out[2:]] == ["0", "1..76"] * 3
+    text_mean, scaled_mean = (float(out[index].split()[-2]) for index in (3, 7))
+    assert scaled_mean == pytest.approx(text_mean, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--text-weight", "0.5"), "--textprompt"),
+        (("--textprompt", "a", "--textpromptend", "b"), "audio2video"),
+        (("--textprompt", "a", "--text-weight", "2"), "text-weight"),
+        (("--textprompt", "a", "--textstrength", "0"), "textstrength"),
+        (("--inspect", "--textprompt", "a"), "--prompt"),
+        (("--lora", "missing.safetensors"), "no such file"),
+        (("--vae", "missing.safetensors"), "no such file"),
+    ],
+)
+def test_bad_words(flags, words, script, tmp_path):
+    code, out, err = script(*flags)
+    assert (code, out) == (2, [])
+    assert len(err) == 1
+    assert words in err[0]
+    assert not (tmp_path / "outputs").exists()
+
+
+def test_a_model_that_cannot_read_says_so(tiny_model):
+    with pytest.raises(ModelError, match="no text encoder"):
+        tiny_model.encode_prompt("an apple")
+
+
+def test_a_film_with_words(reading_folder, sine_file, tmp_path, capsys):
+    import audio2video
+
+    flags = ["--textprompt", "day", "--textpromptend", "night", "--duration", "0.3", "--fps", "8", "--quiet"]
+    size = ["--H", "64", "--W", "64", "--ddim_steps", "2", "--strength", "0.5", "--device", "cpu"]
+    argv = ["--path", str(sine_file), "--model", str(reading_folder), "--outdir", str(tmp_path / "out")]
+    assert audio2video.main([*argv, *size, *flags]) == 0, capsys.readouterr().err
+    assert len(list((tmp_path / "out" / "sine" / "frames").glob("0*.png"))) == 3
