@@ -74,10 +74,10 @@ def build_parser() -> Parser:
 
 def paint(args: argparse.Namespace) -> Iterator[str]:
     """Yield the path of every file that is written, or the command of a recipe."""
-    from sound_diffusion import outputs, pictures
+    from sound_diffusion import outputs, pictures, recipes
 
     if args.recipe is not None:
-        yield pictures.recipe_command(outputs.read_recipe(args.recipe))
+        yield recipes.recipe_command(outputs.read_recipe(args.recipe))
         return
     words_alone = args.textprompt is not None and not (args.prompt or args.input_folder or args.from_file)
     request = pictures.PictureRequest(

@@ -66,7 +66,7 @@ class FilmRequest(Request):
     """
 
     outdir: Path = Path("outputs/audio2video-samples")
-    strength: float | None = 0.4
+    strength: float = 0.4
     fps: Fraction = Fraction(12)
     window: Fraction | None = None
     mode: str = "img2img"
@@ -114,7 +114,7 @@ class FilmRequest(Request):
             feature=self.feature,
             seed=self.seed,
             seed_mode=self.seed_mode or DEFAULT_SEED_MODES[self.mode],
-            strength=0.0 if self.strength is None else self.strength,
+            strength=self.strength,
             stride=1 if self.preview is None else self.preview,
         )
 
@@ -244,9 +244,9 @@ def _manifest(run: Run) -> dict[str, Any]:
     request = plan.request.recipe(run.sound, plan.defaults, plan.settings) | {
         "fps": str(timeline.fps),
         "window": None if timeline.window is None else str(timeline.window),
-        "every_nth_frame": timeline.stride,
+        "preview": plan.request.preview,
         "mode": plan.request.mode,
-        "seed": timeline.seed,
+        "film_seed": timeline.seed,
         "seed_mode": timeline.seed_mode,
         "batch_size": plan.request.batch_size,
     }

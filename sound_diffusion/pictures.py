@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +41,6 @@ __all__ = [
     "inspect_sound",
     "paint_sound",
     "plan_pictures",
-    "recipe_command",
 ]
 
 EMBEDDING_SUFFIX = ".npy"
@@ -387,59 +385,3 @@ def _save_grid(
         "fixed_code": request.fixed_code,
     }
     return save_picture(make_image_grid(pictures, rows, columns), folder, recipe | own, prefix="grid-")
-
-
-def recipe_command(recipe: dict[str, Any]) -> str:
-    """Write the command that makes a picture again.
-
-    Parameters
-    ----------
-    recipe : dict
-        From :func:`sound_diffusion.outputs.read_recipe`.
-
-    Returns
-    -------
-    command : str
-        One line for a POSIX shell. Where pictures were painted in batches (not on a CPU), it makes the whole
-        batch.
-    """
-    try:
-        values: dict[str, Any] = {
-            "--prompt": recipe["sound"],
-            "--feature": None if recipe["feature"] in ("embedding", "text") else recipe["feature"],
-            "--scaling": recipe["scaling"],
-            "--offset": recipe["offset"] or None,
-            "--duration": recipe["duration"],
-            "--textprompt": recipe["textprompt"],
-            "--text-weight": recipe["text_weight"],
-            "--textstrength": recipe["textstrength"],
-            "--model": recipe["model"],
-            "--vae": recipe["vae"],
-            "--lora": recipe["lora"],
-            "--lora-strength": recipe["lora_strength"] if recipe["lora"] else None,
-            "--device": recipe["device"],
-            "--precision": recipe["precision"],
-            "--scheduler": recipe["sampler"],
-            "--ddim_steps": recipe["steps"],
-            "--ddim_eta": recipe["eta"] or None,
-            "--scale": recipe["guidance"],
-            "--H": recipe["height"],
-            "--W": recipe["width"],
-            "--seed": recipe["first_seed"],
-            "--n_samples": recipe["n_samples"],
-            "--n_iter": recipe["n_iter"],
-            "--init-img": recipe["init_image"],
-            "--strength": recipe["strength"] if recipe["init_image"] else None,
-        }
-        switches = [
-            f"--{name.replace('_', '-')}"
-            for name in ("low_memory", "safety_checker", "fixed_code")
-            if recipe[name]
-        ]
-    except KeyError as error:
-        raise ParameterError(f"the recipe has no entry {error}", "a recipe of this program") from error
-    words: list[str] = []
-    for flag, value in values.items():
-        if value is not None:  # a path that begins with a dash would pass for a flag
-            words += [f"{flag}={value}"] if str(value).startswith("-") else [flag, str(value)]
-    return shlex.join(["python", "audio2img.py", *words, *switches])

@@ -77,6 +77,11 @@ class RunFolder:
             remove_parts(folder)
         old = self._read_manifest()
         if old is None:
+            if any(self.frames.glob("*")):
+                raise RunFolderError(
+                    f"{self.frames}: frames without a manifest that says what they are",
+                    remedy="use --force to start over, or another --outdir",
+                )
             self._write_manifest(manifest)
             return None
         differences = [

@@ -17,7 +17,7 @@ from PIL import Image
 
 import audio2img as audio2img_script
 import sound_diffusion as sd
-from sound_diffusion import outputs, pictures
+from sound_diffusion import outputs, pictures, recipes
 from sound_diffusion.outputs import read_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -133,7 +133,7 @@ def test_recipe_of_names_that_shells_and_parsers_misread(audio2img, sine_file, t
     monkeypatch.chdir(tmp_path)
     sine_file.rename(tmp_path / name)
     path = audio2img(f"--prompt={name}").paths[0]
-    command = pictures.recipe_command(read_recipe(path))
+    command = recipes.recipe_command(read_recipe(path))
     again = audio2img(*shlex.split(command)[2:], "--outdir", "again").paths[0]
     assert path.read_bytes() == again.read_bytes()
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+import audio2img
 import audio2video
 from sound_diffusion import films, outputs
 
@@ -242,6 +244,24 @@ def test_a_changed_sound_is_another_request(make, sound):
     code, _, err = make("--fps", 5)
     assert code == 2
     assert "sound_sha256" in err[0]
+
+
+def test_frames_without_a_manifest_are_not_trusted(make, tmp_path):
+    make("--fps", 5)
+    (tmp_path / "out" / "noise" / "manifest.json").unlink()
+    code, _, err = make("--fps", 5)
+    assert code == 2
+    assert "frames without a manifest" in err[0]
+
+
+def test_the_recipe_of_a_frame_makes_the_film_again(make, tmp_path, capsys):
+    make("--fps", "29.97", "--strength", 0.5, "--seed", 7, "--duration", 0.2, "--window", "1/5")
+    folder = tmp_path / "out" / "noise"
+    assert audio2img.main(["--recipe", str(folder / "frames" / "00002.png")]) == 0
+    command = shlex.split(capsys.readouterr().out)
+    assert command[:2] == ["python", "audio2video.py"]
+    assert audio2video.main([*command[2:], "--outdir", str(tmp_path / "again"), "--quiet"]) == 0
+    assert frames_of(folder) == frames_of(tmp_path / "again" / "noise")
 
 
 def test_a_broken_manifest_is_named(make, tmp_path):

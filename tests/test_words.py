@@ -150,7 +150,7 @@ def test_the_recipe_of_a_picture_with_words(script, sine_file, tmp_path):
     import shlex
 
     from sound_diffusion.outputs import read_recipe
-    from sound_diffusion.pictures import recipe_command
+    from sound_diffusion.recipes import recipe_command
 
     _, out, _ = script(
         "--prompt", sine_file, "--textprompt", 'it\'s a "planet"', "--textstrength", 3, "--plms"

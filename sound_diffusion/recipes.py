@@ -1,0 +1,95 @@
+"""From a recipe back to the command that makes a picture, or the film that it is a frame of, again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from sound_diffusion.errors import ParameterError
+
+__all__ = ["recipe_command"]
+
+# Flags by the entries of a recipe that they set, in the order in which they are printed. None goes unsaid.
+SHARED_FLAGS = {
+    "feature": "--feature",
+    "scaling": "--scaling",
+    "offset": "--offset",
+    "duration": "--duration",
+    "textprompt": "--textprompt",
+    "textpromptend": "--textpromptend",
+    "text_weight": "--text-weight",
+    "textstrength": "--textstrength",
+    "model": "--model",
+    "vae": "--vae",
+    "lora": "--lora",
+    "lora_strength": "--lora-strength",
+    "device": "--device",
+    "precision": "--precision",
+    "sampler": "--scheduler",
+    "steps": "--ddim_steps",
+    "eta": "--ddim_eta",
+    "guidance": "--scale",
+    "height": "--H",
+    "width": "--W",
+    "init_image": "--init-img",
+    "strength": "--strength",
+}
+PICTURE_FLAGS = {"first_seed": "--seed", "n_samples": "--n_samples", "n_iter": "--n_iter"}
+FILM_FLAGS = {
+    "film_seed": "--seed",
+    "fps": "--fps",
+    "window": "--window",
+    "mode": "--mode",
+    "seed_mode": "--seed-mode",
+    "batch_size": "--batch-size",
+    "preview": "--preview",
+}
+SWITCHES = {"low_memory": "--low-memory", "safety_checker": "--safety-checker", "fixed_code": "--fixed_code"}
+
+
+def recipe_command(recipe: Mapping[str, Any]) -> str:
+    """Write the command that makes a picture again.
+
+    Parameters
+    ----------
+    recipe : mapping
+        From :func:`sound_diffusion.outputs.read_recipe`.
+
+    Returns
+    -------
+    command : str
+        One line for a POSIX shell. Where pictures were painted in batches (not on a CPU), it makes the whole
+        batch; for a frame, the film.
+
+    Raises
+    ------
+    ParameterError
+        If entries are missing.
+    """
+    is_film = "fps" in recipe
+    unsaid = _unsaid(recipe, is_film=is_film)
+    script, path_flag = ("audio2video.py", "--path") if is_film else ("audio2img.py", "--prompt")
+    flags = {"sound": path_flag} | SHARED_FLAGS | (FILM_FLAGS if is_film else PICTURE_FLAGS)
+    words = ["python", script]
+    try:
+        for entry, flag in flags.items():
+            value = recipe[entry]
+            if value is not None and entry not in unsaid:
+                # A value that begins with a dash would pass for a flag.
+                words += [f"{flag}={value}"] if str(value).startswith("-") else [flag, str(value)]
+    except KeyError as error:
+        raise ParameterError(f"the recipe has no entry {error}", "a recipe of this program") from error
+    return shlex.join([*words, *(flag for entry, flag in SWITCHES.items() if recipe.get(entry))])
+
+
+def _unsaid(recipe: Mapping[str, Any], *, is_film: bool) -> set[str]:
+    """Name the entries whose flags would say nothing, or something that the script does not take."""
+    unsaid = {entry for entry in ("offset", "eta") if not recipe.get(entry)}
+    if recipe.get("feature") in ("embedding", "text"):
+        unsaid.add("feature")
+    if recipe.get("lora") is None:
+        unsaid.add("lora_strength")
+    if recipe.get("init_image") is None and not is_film:
+        unsaid.add("strength")
+    return unsaid
