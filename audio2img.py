@@ -10,6 +10,7 @@ command that makes it again.
 
 import argparse
 import functools
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -77,7 +78,10 @@ def paint(args: argparse.Namespace) -> Iterator[str]:
     from sound_diffusion import outputs, pictures, recipes
 
     if args.recipe is not None:
-        yield recipes.recipe_command(outputs.read_recipe(args.recipe))
+        recipe = outputs.read_recipe(args.recipe)
+        for change in recipes.changes_since(recipe):
+            logging.getLogger("sound_diffusion").warning("the picture would come out different: %s", change)
+        yield recipes.recipe_command(recipe)
         return
     words_alone = args.textprompt is not None and not (args.prompt or args.input_folder or args.from_file)
     request = pictures.PictureRequest(

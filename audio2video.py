@@ -95,7 +95,7 @@ def make_films(args: argparse.Namespace) -> Iterator[str]:
         skip_existing=args.skip_existing,
     )
     sounds = find_sounds(args.path, args.input_folder, args.from_file)
-    plan = films.plan_films(request, n_sounds=len(sounds))
+    plan = films.plan_films(request, sounds)
     load = functools.cache(request.load)
     with ProgressBar(0, "frame", quiet=args.quiet) as bar:
         yield from map(str, each_input(sounds, lambda sound: films.make_film(sound, plan, load, bar)))

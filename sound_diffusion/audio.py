@@ -24,7 +24,7 @@ from sound_diffusion.typing import FloatArray
 if TYPE_CHECKING:
     import soundfile
 
-__all__ = ["check_sound_file", "hash_file", "load_audio", "stream_audio"]
+__all__ = ["CONTAINER_CLOCK", "check_sound_file", "hash_file", "load_audio", "stream_audio"]
 
 # (channels, sampling rate in Hz, blocks of shape (n, channels))
 Decoded = tuple[int, int, Iterator[FloatArray]]
@@ -33,6 +33,8 @@ BLOCK_FRAMES = 1 << 18  # about six seconds at 44,100 Hz
 # Sizes that programs write into a header when they stream and do not know the length yet.
 UNKNOWN_SIZE = 0x7FFFF000
 SEEK_LEAD = 1.0  # seconds
+# Of ffmpeg: a track that begins later than its file, or has gaps, is filled up with silence.
+CONTAINER_CLOCK = "aresample=async=1:first_pts=0"
 AU_HEADER = struct.Struct(">4s5I")  # magic, data offset, data size, encoding, sampling rate, channels
 
 
@@ -101,13 +103,13 @@ def stream_audio(
 
 def check_sound_file(path: Path) -> None:
     """Raise AudioError unless `path` is a file with something in it that can be opened for reading."""
-    if path.is_dir():
-        raise AudioError(f"{path}: a folder", "a sound file", "use --input_folder for a folder of sounds")
-    if not path.exists():
-        raise AudioError(f"{path}: no such file", remedy="check the path")
-    if not path.is_file():
-        raise AudioError(f"{path}: a device or a pipe", "a sound file")
     try:
+        if path.is_dir():
+            raise AudioError(f"{path}: a folder", "a sound file", "use --input_folder for a folder of sounds")
+        if not path.exists():
+            raise AudioError(f"{path}: no such file", remedy="check the path")
+        if not path.is_file():
+            raise AudioError(f"{path}: a device or a pipe", "a sound file")
         with path.open("rb") as file:
             empty = not file.read(1)
     except OSError as error:
@@ -138,10 +140,11 @@ def _open(path: Path, offset: float, duration: float | None, stack: contextlib.E
 @contextlib.contextmanager
 def _silent_libraries() -> Iterator[None]:
     """Keep what C libraries print (mpg123 does on damaged files) away from the user's terminal."""
-    sys.stderr.flush()
+    if sys.stderr is not None:  # as it is under pythonw
+        sys.stderr.flush()
     try:
         saved = os.dup(2)
-    except OSError:  # no stderr at all, as under pythonw
+    except OSError:
         yield
         return
     try:
@@ -221,7 +224,9 @@ def _open_ffmpeg(path: Path, offset: float, duration: float | None, stack: conte
 
     # A seek can miss by a codec's frame: it goes ahead of the place, and the filter cuts to the sample.
     lead = min(offset, SEEK_LEAD)
-    cut = f"atrim=start={lead:.6f}" + (f":duration={duration:.6f}" if duration is not None else "")
+    cut = f"{CONTAINER_CLOCK},atrim=start={lead:.6f}" + (
+        f":duration={duration:.6f}" if duration is not None else ""
+    )
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error"]
     command += ["-ss", f"{offset - lead:.6f}"] if offset > lead else []
     command += ["-i", f"file:{path}", "-map", "0:a:0", "-af", cut, "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]

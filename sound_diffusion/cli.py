@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import io
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -300,7 +301,8 @@ def run(
     """
     words = list(sys.argv[1:] if argv is None else argv)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a path goes out as the bytes that it is on disk
-        sys.stdout.reconfigure(errors="surrogateescape")
+        encoding = "utf-8" if os.name == "nt" else None  # where the console's own cannot write every name
+        sys.stdout.reconfigure(encoding=encoding, errors="surrogateescape")
     debug = "--debug" in words
     try:
         with _messages(parser.prog, debug=debug, quiet="--quiet" in words):

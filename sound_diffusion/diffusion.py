@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from sound_diffusion.constants import LARGEST_SEED
 from sound_diffusion.embeddings import check_embedding, row_positions
 from sound_diffusion.errors import PaintingError, ParameterError
 from sound_diffusion.model_files import ModelDefaults
@@ -32,8 +34,6 @@ __all__ = [
     "settings_for",
     "steps_to_run",
 ]
-
-LARGEST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def paint_batch(
     settings: PaintSettings,
     init_images: Sequence[Image.Image] | None = None,
     on_step: Callable[[], None] | None = None,
-    prompt: str = "",
+    pooled: FloatArray | None = None,
 ) -> list[Image.Image]:
     """Paint several embeddings at once.
 
@@ -201,8 +201,8 @@ def paint_batch(
         but for their size, 1 forgets them.
     on_step : callable, optional
         Called after each denoising step.
-    prompt : str
-        The text that is in the embeddings, if any: Stable Diffusion XL takes its pooled embedding as well.
+    pooled : np.ndarray [shape=(pooled width,), dtype=float32], optional
+        The pooled embedding that Stable Diffusion XL takes as well. None: the empty prompt's.
 
     Returns
     -------
@@ -237,7 +237,7 @@ def paint_batch(
 
     with torch.inference_mode(), _autocast(model), _memory_errors():
         painted = pipeline(
-            **_conditions(model, matrices, prompt),
+            **_conditions(model, matrices, pooled),
             num_inference_steps=settings.steps,
             guidance_scale=settings.guidance,
             eta=settings.eta,
@@ -286,7 +286,7 @@ def fit_picture(image: Image.Image, settings: PaintSettings) -> Image.Image:
     return picture if picture.size == size else ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
 
 
-def _conditions(model: Model, matrices: FloatArray, prompt: str) -> dict[str, Any]:
+def _conditions(model: Model, matrices: FloatArray, pooled: FloatArray | None) -> dict[str, Any]:
     """Return the arguments of a pipeline that stand for the prompt."""
     import torch
 
@@ -295,7 +295,7 @@ def _conditions(model: Model, matrices: FloatArray, prompt: str) -> dict[str, An
     where = {"device": model.device, "dtype": model.pipeline.unet.dtype}
     repeated = {
         name: values.expand(len(matrices), *values.shape[1:]).to(**where)
-        for name, values in model.conditions(prompt).items()
+        for name, values in model.conditions(pooled).items()
     }
     return {"prompt_embeds": torch.from_numpy(matrices).to(**where)} | repeated
 
@@ -320,13 +320,16 @@ def _autocast(model: Model) -> Any:
 @contextlib.contextmanager
 def _memory_errors() -> Iterator[None]:
     """Say what helps where the memory of the device does not suffice."""
-    import torch
-
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError) as error:
+    except (RuntimeError, MemoryError) as error:  # the CPU and MPS have no error of their own for it
+        if isinstance(error, RuntimeError) and not re.search(
+            "out of memory|can't allocate memory", str(error)
+        ):
+            raise
         raise PaintingError(
-            "the memory does not suffice for this picture", remedy="lower --H, --W or --n_samples"
+            "the memory does not suffice for this picture",
+            remedy="lower --H, --W or --n_samples, or use --low-memory",
         ) from error
 
 

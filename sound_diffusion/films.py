@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
+import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from sound_diffusion.audio import stream_audio
 from sound_diffusion.diffusion import PaintSettings, load_picture, paint_batch
-from sound_diffusion.errors import ParameterError
+from sound_diffusion.errors import OutputError, ParameterError, VideoError
 from sound_diffusion.model_files import ModelDefaults, find_model, read_defaults
 from sound_diffusion.models import Model
-from sound_diffusion.outputs import make_folder, run_name, versions, write_atomically
+from sound_diffusion.outputs import check_place, make_folder, run_name, versions, write_atomically
 from sound_diffusion.requests import Request
 from sound_diffusion.run_folder import RunFolder
 from sound_diffusion.timeline import Frame, Timeline, frame_features
 from sound_diffusion.typing import FloatArray
 from sound_diffusion.video import FILM_SUFFIXES, Film, SoundTrack, encode_film
-from sound_diffusion.words import finish_embedding
+from sound_diffusion.words import finish_embedding, pooled_words
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from sound_diffusion.cli import ProgressBar
 
 __all__ = ["MODES", "FilmPlan", "FilmRequest", "make_film", "plan_films"]
+
+logger = logging.getLogger(__name__)
 
 MODES = ("img2img", "txt2img")
 DEFAULT_SEED_MODES = {"img2img": "increment", "txt2img": "fixed"}
@@ -102,6 +104,16 @@ class FilmRequest(Request):
             return ".mp4"
         return (self.output.suffix or self.output.name).lower()
 
+    def run_name(self, sound: Path) -> str:
+        """Name of the run folder of a sound."""
+        return run_name(sound) + ("" if self.preview is None else "-preview")
+
+    def film_path(self, folder: RunFolder) -> Path:
+        """Where the finished film of a run folder goes."""
+        if self.output is not None and self.output.suffix:
+            return self.output
+        return folder.path / f"{folder.path.name}{self.film_suffix}"
+
     def timeline(self, n_samples: int, declared_window: float | None) -> Timeline:
         """Lay out the frames over a sound of `n_samples` at 44,100 Hz."""
         window = self.window
@@ -141,10 +153,12 @@ class Run:
     @property
     def film(self) -> Path:
         """Where the finished film goes."""
-        request = self.plan.request
-        if request.output is not None and request.output.suffix:
-            return request.output
-        return self.folder.path / f"{self.folder.path.name}{request.film_suffix}"
+        return self.plan.request.film_path(self.folder)
+
+    @property
+    def contact_sheet(self) -> Path:
+        """Where the contact sheet goes."""
+        return self.folder.path / f"{self.folder.path.name}.png"
 
     @property
     def film_entry(self) -> dict[str, Any]:
@@ -157,14 +171,14 @@ class Run:
         return stream_audio(self.sound, offset=request.offset, duration=request.duration)
 
 
-def plan_films(request: FilmRequest, n_sounds: int = 1) -> FilmPlan:
+def plan_films(request: FilmRequest, sounds: Sequence[Path]) -> FilmPlan:
     """Check a request against the model that it names, without loading the model.
 
     Parameters
     ----------
     request : FilmRequest
-    n_sounds : int
-        How many films will be made.
+    sounds : sequence of Path
+        What films will be made of.
 
     Returns
     -------
@@ -174,16 +188,28 @@ def plan_films(request: FilmRequest, n_sounds: int = 1) -> FilmPlan:
     ------
     ModelError
         If there is no such model.
+    OutputError
+        If results cannot be written where they are wanted.
     ParameterError
-        If settings of the request and the model do not go together, or the picture to start from cannot be
-        read.
+        If settings of the request and the model do not go together, if two sounds would share a run folder,
+        or if the picture to start from cannot be read.
     """
-    if request.output is not None and request.output.suffix and n_sounds != 1:
+    if request.output is not None and request.output.suffix and len(sounds) != 1:
         raise ParameterError(
-            f"--output {request.output} with {n_sounds} sounds",
+            f"--output {request.output} with {len(sounds)} sounds",
             "one sound",
             f"use --output {request.film_suffix}",
         )
+    by_name: dict[str, Path] = {}
+    for sound in sounds:  # names that differ in case alone are one on some file systems
+        other = by_name.setdefault(request.run_name(sound).casefold(), sound)
+        if other != sound:
+            raise ParameterError(f"{other} and {sound} would share a run folder", "different file names")
+    check_place(request.outdir)
+    if request.output is not None and request.output.suffix:
+        check_place(request.output.parent)
+        if request.output.is_dir():
+            raise ParameterError(f"--output {request.output}: a folder", "the name of a film")
     defaults = read_defaults(find_model(request.model))
     return FilmPlan(
         request,
@@ -222,20 +248,37 @@ def make_film(sound: Path, plan: FilmPlan, load: Callable[[], Model], bar: Progr
         With the number of frames that are done.
     """
     request = plan.request
-    folder = RunFolder(request.outdir / (run_name(sound) + ("-preview" if request.preview else "")))
-    if request.skip_existing and Run(sound, plan, request.timeline(1, None), folder).film.exists():
+    folder = RunFolder(request.outdir / request.run_name(sound))
+    film = request.film_path(folder)
+    _check_overwrites(sound, film, request)
+    if request.skip_existing and film.exists():
         return
     n_samples = sum(map(len, stream_audio(sound, offset=request.offset, duration=request.duration)))
     run = Run(sound, plan, request.timeline(n_samples, plan.defaults.window), folder)
     manifest = _manifest(run)
-    if request.force:
+    if request.force and not folder.belongs_to(manifest):
         folder.clear()
-    if folder.claim(manifest) != run.film_entry or not run.film.exists():
-        _paint_missing_frames(run, manifest["request"], load, bar)
-        _finish(run, manifest)
+    try:
+        if folder.claim(manifest) != run.film_entry or not film.exists():
+            _paint_missing_frames(run, manifest["request"], load, bar)
+            _finish(run, manifest)
+    except KeyboardInterrupt:
+        done, n_frames = folder.count_frames(len(run.timeline)), len(run.timeline)
+        raise KeyboardInterrupt(
+            f"{done} of {n_frames} frames of {folder.path.name} are done; the same command continues"
+        ) from None
     if not request.keep_frames:
-        shutil.rmtree(folder.frames, ignore_errors=True)
-    yield run.film
+        folder.remove_frames()
+    yield film
+
+
+def _check_overwrites(sound: Path, film: Path, request: FilmRequest) -> None:
+    """Refuse a film that would take the place of what it is made from."""
+    for source in (sound, request.init_image):
+        if source is not None and source.resolve() == film.resolve():
+            raise ParameterError(
+                f"the film would replace {source}", "another name", "use --output or --outdir"
+            )
 
 
 def _manifest(run: Run) -> dict[str, Any]:
@@ -271,23 +314,26 @@ def _paint_missing_frames(
     # Whole batches are painted again, so that every frame is made in the same company as in one go.
     start = done - done % run.plan.request.batch_size
     refresh_at, began = IN_PROGRESS_SECONDS, time.monotonic()
+    bar.update(0)
+    model = load()
+    bar.update(0)
+    for frame in _paint_frames(run, model, recipe, start):
+        if frame.index >= done:
+            done = frame.index + 1
+            bar.update()
+        elapsed = time.monotonic() - began
+        if elapsed >= refresh_at and done < n_frames:
+            _encode_draft(run, recipe, done)
+            cost = time.monotonic() - began - elapsed
+            refresh_at = elapsed + cost + max(IN_PROGRESS_SECONDS, cost / IN_PROGRESS_SHARE)
+
+
+def _encode_draft(run: Run, recipe: dict[str, Any], n_frames: int) -> None:
+    """Make the film so far; that it fails is no reason to stop painting."""
     try:
-        bar.update(0)
-        model = load()
-        bar.update(0)
-        for frame in _paint_frames(run, model, recipe, start):
-            if frame.index >= done:
-                done = frame.index + 1
-                bar.update()
-            elapsed = time.monotonic() - began
-            if elapsed >= refresh_at and done < n_frames:
-                _encode(run, run.folder.in_progress, recipe, n_frames=done, draft=True)
-                cost = time.monotonic() - began - elapsed
-                refresh_at = elapsed + cost + max(IN_PROGRESS_SECONDS, cost / IN_PROGRESS_SHARE)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"{done} of {n_frames} frames of {run.folder.path.name} are done; the same command continues"
-        ) from None
+        _encode(run, run.folder.in_progress, recipe, n_frames=n_frames, draft=True)
+    except (VideoError, OutputError) as error:
+        logger.warning("%s", error)
 
 
 def _paint_frames(run: Run, model: Model, recipe: dict[str, Any], start: int) -> Iterator[Frame]:
@@ -304,10 +350,14 @@ def _paint_frames(run: Run, model: Model, recipe: dict[str, Any], start: int) ->
             [frame.seed for frame, _ in batch],
             replace(plan.settings, strength=batch[0][0].strength),
             None if previous is None else [previous],
-            prompt="" if plan.request.words is None else plan.request.words.prompt,
+            pooled=pooled_words(plan.request.words, model, _position(run, batch[0][0])),
         )
         for (frame, _), picture in zip(batch, pictures, strict=True):
-            run.folder.save_frame(frame.index, picture, recipe | {"frame": frame.index, "seed": frame.seed})
+            run.folder.save_frame(
+                frame.index,
+                picture,
+                recipe | {"frame": frame.index, "seed": frame.seed, "versions": versions()},
+            )
             yield frame
         if plan.request.mode == "img2img":
             previous = pictures[-1]
@@ -316,8 +366,13 @@ def _paint_frames(run: Run, model: Model, recipe: dict[str, Any], start: int) ->
 def _embed_frame(run: Run, model: Model, frame: Frame, matrix: FloatArray) -> FloatArray:
     """Scale the feature of a frame, and bring in the words that belong to its place in the film."""
     request = run.plan.request
-    position = frame.index / max(len(run.timeline) - 1, 1)
-    return finish_embedding(matrix, request.scaling_for(run.plan.defaults), model, request.words, position)
+    scaling, position = request.scaling_for(run.plan.defaults), _position(run, frame)
+    return finish_embedding(matrix, scaling, model, request.words, position)
+
+
+def _position(run: Run, frame: Frame) -> float:
+    """Place of a frame in the film, from 0 to 1."""
+    return frame.index / max(len(run.timeline) - 1, 1)
 
 
 def _encode(run: Run, path: Path, recipe: dict[str, Any], *, n_frames: int, draft: bool = False) -> None:
@@ -334,7 +389,7 @@ def _finish(run: Run, manifest: dict[str, Any]) -> None:
     n_frames = len(run.timeline)
     _encode(run, run.film, manifest["request"], n_frames=n_frames)
     overview = sound_overview(run.blocks(), run.timeline.n_samples)
-    frames = [run.folder.frame(index) for index in range(n_frames)]
-    with write_atomically(run.film.with_suffix(".png")) as file:
-        contact_sheet(frames, run.timeline.shown_fps, overview, file)
+    frames = [(run.folder.frame(index), run.timeline[index].end) for index in range(n_frames)]
+    with write_atomically(run.contact_sheet) as file:
+        contact_sheet(frames, overview, file)
     run.folder.finish(manifest, run.film_entry)

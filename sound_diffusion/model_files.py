@@ -142,16 +142,17 @@ def find_model(name: str = "auto") -> Path | str:
     if name == "auto":
         checkpoint = MODELS_FOLDER / STABLE_DIFFUSION_CHECKPOINT
         return checkpoint if checkpoint.exists() else find_model(EMBEDDED_MODEL)
-    ours = MODELS_FOLDER / name
-    for path in (Path(name), ours):
-        if (path / "model_index.json").is_file() or (path.is_file() and path.suffix in WEIGHT_SUFFIXES):
-            return path
-    if Path(name).exists():
-        raise ModelError(
-            f"model {name}: neither a diffusers folder nor a checkpoint",
-            "a folder with model_index.json, or a .ckpt or .safetensors file",
-        )
-    if HUB_ID.fullmatch(name) and not name.endswith(WEIGHT_SUFFIXES):
+    try:
+        for path in (Path(name), MODELS_FOLDER / name):
+            if path.is_file() or (path / "model_index.json").is_file():
+                return path
+        is_folder, beside = Path(name).is_dir(), "/" in name and Path(name).parent.is_dir()
+    except (OSError, ValueError) as error:  # a name that no file system takes
+        raise ModelError(f"model {name!r}: cannot be read ({error})") from error
+    if is_folder:
+        raise ModelError(f"model {name}: not a diffusers folder", "a folder with model_index.json")
+    # What could be a file in a folder that is there is taken for a mistyped path, not for the hub's.
+    if HUB_ID.fullmatch(name) and not beside and not name.endswith(WEIGHT_SUFFIXES):
         return name
     raise ModelError(
         f"no model {name!r}",
@@ -167,7 +168,7 @@ def read_defaults(location: Path | str) -> ModelDefaults:
     scheduler says that it is a latent consistency model. A single file is checked here, and refused as
     :func:`sound_diffusion.checkpoints.checkpoint_family` says.
     """
-    path = Path(location)
+    path = _cached(location)
     if (path / DEFAULTS_FILE).exists():
         return ModelDefaults.read(path / DEFAULTS_FILE)
     if path.is_file():
@@ -186,6 +187,18 @@ def read_defaults(location: Path | str) -> ModelDefaults:
     return defaults
 
 
+def _cached(location: Path | str) -> Path:
+    """Return the folder of a model, also of one on the hub that is in its cache."""
+    if isinstance(location, Path):
+        return location
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(location, local_files_only=True))
+    except (OSError, ValueError):
+        return Path(location)
+
+
 def _read_config(folder: Path, name: str) -> dict[str, Any]:
     """Read a configuration of diffusers; empty where there is none, as for a model on the hub."""
     try:
@@ -197,11 +210,7 @@ def _read_config(folder: Path, name: str) -> dict[str, Any]:
 
 def read_width(location: Path | str) -> int | None:
     """Read how many columns D a diffusers folder's embeddings have; None where only loading tells."""
-    try:
-        config = json.loads((Path(location) / "unet" / "config.json").read_text(encoding="utf-8"))
-        width = config["cross_attention_dim"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
+    width = _read_config(_cached(location), "unet/config.json").get("cross_attention_dim")
     return width if isinstance(width, int) else None
 
 

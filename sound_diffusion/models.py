@@ -116,17 +116,23 @@ class Model:
         values: FloatArray = self._encoded(prompt)[0][0].float().cpu().numpy()
         return values
 
-    def conditions(self, prompt: str = "") -> dict[str, torch.Tensor]:
+    def pooled_prompt(self, prompt: str) -> FloatArray | None:
+        """Return the pooled embedding of a prompt, (pooled width,) float32; None but for XL."""
+        if not self.is_xl:
+            return None
+        values: FloatArray = self._encoded(prompt)[2][0].float().cpu().numpy()
+        return values
+
+    def conditions(self, pooled: FloatArray | None = None) -> dict[str, torch.Tensor]:
         """Return what a pipeline takes beside the embedding, each tensor for one picture.
 
         What guidance leads away from is the empty prompt; for XL the zeros that it was trained with, where
-        its configuration says so; for a model without a text encoder, zeros. XL also takes the pooled
-        embedding of a prompt.
+        its configuration says so; for a model without a text encoder, zeros.
 
         Parameters
         ----------
-        prompt : str
-            The text beside the sound, if any.
+        pooled : np.ndarray [shape=(pooled width,), dtype=float32], optional
+            The pooled embedding that XL takes as well. None: the empty prompt's.
 
         Returns
         -------
@@ -141,7 +147,7 @@ class Model:
             return {"negative_prompt_embeds": nothing[0]}
         return {
             "negative_prompt_embeds": nothing[1],
-            "pooled_prompt_embeds": self._encoded(prompt)[2],
+            "pooled_prompt_embeds": nothing[2] if pooled is None else torch.from_numpy(pooled)[None],
             "negative_pooled_prompt_embeds": nothing[3],
         }
 
@@ -246,6 +252,8 @@ def load_model(
     if low_memory:
         pipeline.vae.enable_slicing()
         pipeline.vae.enable_tiling()
+    if low_memory and device != "cpu":
+        pipeline.enable_model_cpu_offload(device=device)
     else:
         pipeline.to(device)
     return Model(model_name(name), pipeline, read_defaults(location), device, precision, low_memory)
@@ -315,7 +323,10 @@ def _load_folder(location: Path | str, dtype: torch.dtype, safety_checker: bool)
         except OSError:
             if isinstance(location, Path):
                 raise
-            logging.getLogger(__name__).info("downloading %s", location)
+            from huggingface_hub.utils.tqdm import enable_progress_bars
+
+            enable_progress_bars()
+            logging.getLogger(__name__).warning("downloading %s", location)
             pipeline = load()
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

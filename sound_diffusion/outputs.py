@@ -23,6 +23,7 @@ __all__ = [
     "prompt_text",
     "read_recipe",
     "recipes_in",
+    "remove_file",
     "remove_parts",
     "run_name",
     "save_picture",
@@ -70,8 +71,11 @@ def make_folder(folder: Path) -> None:
 
 def check_place(folder: Path) -> None:
     """Raise OutputError, with exit code 2, unless a folder can be written to, or made; nothing is made."""
-    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
-    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+    places = (path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    there = next(places, None)
+    if there is None:
+        there = folder  # on a drive that is not there
+    elif there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         return
     number = errno.EACCES if there.is_dir() else errno.ENOTDIR
     error = _output_error(folder, OSError(number, os.strerror(number)))
@@ -142,7 +146,15 @@ def whole_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
 def remove_parts(folder: Path) -> None:
     """Remove what writes that were killed have left in a folder."""
     for path in folder.glob(f".*{PART_SUFFIX}"):
+        remove_file(path)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, if it is there."""
+    try:
         path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _output_error(path, error) from error
 
 
 def _umask() -> int:
@@ -154,9 +166,9 @@ def _umask() -> int:
 def _rename_to_new(temporary: Path, path: Path) -> None:
     try:
         path.hardlink_to(temporary)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
-            raise
+    except FileExistsError:
+        raise
+    except OSError:
         # A file system without hard links: the name is claimed first, then filled by the rename.
         path.touch(exist_ok=False)
         temporary.replace(path)

@@ -30,7 +30,7 @@ from sound_diffusion.outputs import (
 )
 from sound_diffusion.requests import Request
 from sound_diffusion.typing import FloatArray
-from sound_diffusion.words import finish_embedding
+from sound_diffusion.words import finish_embedding, pooled_words
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -218,9 +218,12 @@ def paint_sound(
         embedding = finish_embedding(matrix, recipe["scaling"], model, request.words)
     if request.save_embedding is not None:
         yield _save_embedding(request.save_embedding, embedding)
+        if not (request.save_samples or request.grid):
+            return
     recipe |= {"device": model.device, "precision": model.precision, "versions": versions()}
     pictures = []
-    for picture, own in _paint(model, plan, embedding, missing, on_step):
+    pooled = pooled_words(request.words, model, alone=sound is None)
+    for picture, own in _paint(model, plan, embedding, pooled, missing, on_step):
         pictures.append(picture)
         if request.save_samples:
             path = save_picture(picture, folder, recipe | own)
@@ -293,6 +296,7 @@ def _paint(
     model: Model,
     plan: PicturePlan,
     embedding: FloatArray,
+    pooled: FloatArray | None,
     batches: list[list[int]],
     on_step: Callable[[int], None],
 ) -> Iterator[tuple[Image.Image, dict[str, Any]]]:
@@ -310,7 +314,7 @@ def _paint(
                 plan.settings,
                 init_images,
                 on_group_step,
-                "" if plan.request.words is None else plan.request.words.prompt,
+                pooled,
             )
             for seed, picture in zip(group, pictures, strict=True):
                 yield picture, {"seed": seed, "first_seed": group[0], "n_samples": len(group), "n_iter": 1}

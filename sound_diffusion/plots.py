@@ -125,15 +125,13 @@ def sound_overview(blocks: Iterator[FloatArray], n_samples: int) -> SoundOvervie
     return SoundOverview(duration, np.concatenate(low), np.concatenate(high), np.concatenate(levels))
 
 
-def contact_sheet(frames: Sequence[Path], fps: Fraction, sound: SoundOverview, file: IO[bytes]) -> None:
+def contact_sheet(frames: Sequence[tuple[Path, Fraction]], sound: SoundOverview, file: IO[bytes]) -> None:
     """Plot evenly spaced frames over the waveform and the spectrogram, as a PNG.
 
     Parameters
     ----------
-    frames : sequence of Path
-        All frames of a film.
-    fps : Fraction
-        Frames a second.
+    frames : sequence of (Path, Fraction)
+        All frames of a film, and the seconds at which the sound that each shows ends.
     sound : SoundOverview
     file : binary file
         Where the PNG goes.
@@ -146,9 +144,9 @@ def contact_sheet(frames: Sequence[Path], fps: Fraction, sound: SoundOverview, f
     grid = figure.add_gridspec(3, columns, height_ratios=[16 / max(columns, 6), 1, 1.6])
     for column, index in enumerate(middles):
         axes = figure.add_subplot(grid[0, column])
-        with Image.open(frames[index]) as frame:
+        with Image.open(frames[index][0]) as frame:
             axes.imshow(frame.convert("RGB"))
-        axes.set_title(f"{float((index + 1) / fps):.2f} s", fontsize=8)
+        axes.set_title(f"{float(frames[index][1]):.2f} s", fontsize=8)
         axes.set_axis_off()
     wave, spectrum = figure.add_subplot(grid[1, :]), figure.add_subplot(grid[2, :])
     seconds = np.linspace(0, sound.duration, len(sound.low))
@@ -167,5 +165,5 @@ def contact_sheet(frames: Sequence[Path], fps: Fraction, sound: SoundOverview, f
     for axes in (wave, spectrum):
         axes.set_xlim(0, sound.duration)
         for index in middles:
-            axes.axvline(float((index + 1) / fps), color="#888888", linewidth=0.6, linestyle=":")
+            axes.axvline(float(frames[index][1]), color="#888888", linewidth=0.6, linestyle=":")
     figure.savefig(file, format="png", dpi=100, metadata={"Software": None})

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from sound_diffusion.errors import ParameterError
+from sound_diffusion.audio import hash_file
+from sound_diffusion.errors import ParameterError, SoundDiffusionError
+from sound_diffusion.model_files import find_model, fingerprint
+from sound_diffusion.outputs import versions
 
-__all__ = ["recipe_command"]
+__all__ = ["changes_since", "recipe_command"]
 
 # Flags by the entries of a recipe that they set, in the order in which they are printed. None goes unsaid.
 SHARED_FLAGS = {
@@ -81,6 +86,37 @@ def recipe_command(recipe: Mapping[str, Any]) -> str:
     except KeyError as error:
         raise ParameterError(f"the recipe has no entry {error}", "a recipe of this program") from error
     return shlex.join([*words, *(flag for entry, flag in SWITCHES.items() if recipe.get(entry))])
+
+
+def changes_since(recipe: Mapping[str, Any]) -> list[str]:
+    """Name what a picture was made from and what is no longer the same, so that it would come out different.
+
+    Parameters
+    ----------
+    recipe : mapping
+
+    Returns
+    -------
+    changes : list of str
+        One line for each file, model or package.
+    """
+    changes = []
+    for entry in ("sound", "vae", "lora", "init_image"):
+        path, digest = recipe.get(entry), recipe.get(f"{entry}_sha256")
+        if path is not None and digest is not None:
+            file = Path(path)
+            if not file.is_file():
+                changes.append(f"{path} is not there (paths are as they were typed, relative to a folder)")
+            elif hash_file(file) != digest:
+                changes.append(f"{path} has changed")
+    with contextlib.suppress(SoundDiffusionError):
+        if recipe.get("model_fingerprint") not in (None, fingerprint(find_model(str(recipe.get("model"))))):
+            changes.append(f"model {recipe['model']} has changed")
+    present = versions()
+    for package, used in recipe.get("versions", {}).items():
+        if present.get(package) != used:
+            changes.append(f"{package} was {used}, is {present.get(package)}")
+    return changes
 
 
 def _unsaid(recipe: Mapping[str, Any], *, is_film: bool) -> set[str]:

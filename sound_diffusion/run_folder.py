@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sound_diffusion.errors import RunFolderError
-from sound_diffusion.outputs import remove_parts, write_atomically, write_png
+from sound_diffusion.outputs import remove_file, remove_parts, write_atomically, write_png
+from sound_diffusion.video import FILM_SUFFIXES
 
 if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = ["RunFolder"]
 
+logger = logging.getLogger(__name__)
+
 PNG_END = b"IEND\xaeB`\x82"
-# Entries of a request that may change: what counts is the contents of these files.
-PATH_ENTRIES = ("sound", "init_image", "vae", "lora")
+# Entries of a request that may change: what counts is the contents, which other entries identify.
+PATH_ENTRIES = ("sound", "init_image", "vae", "lora", "model")
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,14 @@ class RunFolder:
         """File of a frame."""
         return self.frames / f"{index:05d}.png"
 
+    def belongs_to(self, manifest: Mapping[str, Any]) -> bool:
+        """Whether :meth:`claim` would not refuse a request."""
+        try:
+            old = self._read_manifest()
+        except RunFolderError:
+            return False
+        return not self._has_frames() if old is None else not _differences(old, manifest)
+
     def claim(self, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
         """Make the folder the one of a request, or find that it is.
 
@@ -66,6 +77,8 @@ class RunFolder:
         film : dict or None
             The entry ``film`` of the manifest on disk, which :meth:`finish` wrote.
 
+        A request that came to nothing, with neither a frame nor a film, leaves the folder free.
+
         Raises
         ------
         RunFolderError
@@ -77,18 +90,21 @@ class RunFolder:
             remove_parts(folder)
         old = self._read_manifest()
         if old is None:
-            if any(self.frames.glob("*")):
+            if self._has_frames():
                 raise RunFolderError(
                     f"{self.frames}: frames without a manifest that says what they are",
                     remedy="use --force to start over, or another --outdir",
                 )
             self._write_manifest(manifest)
             return None
-        differences = [
-            f"{key} was {old['request'].get(key)}, is {value}"
-            for key, value in manifest["request"].items()
-            if old["request"].get(key) != value and key not in PATH_ENTRIES
-        ]
+        differences = _differences(old, manifest)
+        for package, version in manifest["versions"].items():
+            if (used := old.get("versions", {}).get(package)) != version:
+                logger.warning("%s: begun with %s %s, goes on with %s", self.path, package, used, version)
+        has_results = self._has_frames() or old.get("film") is not None
+        if not has_results:
+            self._write_manifest(manifest)
+            return None
         if differences:
             raise RunFolderError(
                 f"{self.path} holds another film: {', '.join(differences)}",
@@ -98,10 +114,25 @@ class RunFolder:
         return film
 
     def clear(self) -> None:
-        """Remove the frames and the manifest."""
-        shutil.rmtree(self.frames, ignore_errors=True)
-        for path in (self.manifest, self.in_progress):
-            path.unlink(missing_ok=True)
+        """Remove the frames, the films made from them, and the manifest."""
+        self.remove_frames()
+        name = self.path.name
+        for path in (
+            self.in_progress,
+            *(self.path / f"{name}{suffix}" for suffix in (*FILM_SUFFIXES, ".png")),
+        ):
+            remove_file(path)
+        remove_file(self.manifest)
+
+    def remove_frames(self) -> None:
+        """Remove the frames."""
+        for path in self.frames.glob("*"):
+            remove_file(path)
+        with contextlib.suppress(OSError):  # it may hold something of the user's
+            self.frames.rmdir()
+
+    def _has_frames(self) -> bool:
+        return any(self.frames.glob("*.png"))
 
     def count_frames(self, n_frames: int) -> int:
         """Count the whole frames from the first one on, at most `n_frames`."""
@@ -117,7 +148,8 @@ class RunFolder:
 
     def finish(self, manifest: Mapping[str, Any], film: Mapping[str, Any]) -> None:
         """Note that the film is done, with what it depends on beside its frames."""
-        self.in_progress.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a player may hold it open
+            self.in_progress.unlink(missing_ok=True)
         self._write_manifest({**manifest, "film": film})
 
     def _read_manifest(self) -> dict[str, Any] | None:
@@ -137,7 +169,16 @@ class RunFolder:
 
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
         with write_atomically(self.manifest) as file:
-            file.write((json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
+            file.write((json.dumps(manifest, indent=2) + "\n").encode())
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Say how the requests of two manifests differ."""
+    return [
+        f"{key} was {old['request'].get(key)}, is {value}"
+        for key, value in new["request"].items()
+        if old["request"].get(key) != value and key not in PATH_ENTRIES
+    ]
 
 
 def _is_whole(path: Path) -> bool:

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from sound_diffusion.constants import N_ROWS, SAMPLE_RATE
+from sound_diffusion.constants import LARGEST_SEED, N_ROWS, SAMPLE_RATE
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.features import extract_at, get_feature
 from sound_diffusion.typing import FloatArray, IntArray
@@ -114,6 +114,8 @@ class Timeline:
             raise ParameterError(f"unknown seed mode {self.seed_mode!r}", f"one of {', '.join(SEED_MODES)}")
         if self.stride < 1:
             raise ParameterError(f"every {self.stride}-th frame (--preview)", "1 or more")
+        if self.seed_mode == "increment" and self.seed + len(self) * self.stride > LARGEST_SEED:
+            raise ParameterError(f"seed {self.seed} and {len(self)} more", f"at most {LARGEST_SEED}")
 
     @property
     def shown_fps(self) -> Fraction:

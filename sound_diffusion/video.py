@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from sound_diffusion.audio import CONTAINER_CLOCK
 from sound_diffusion.errors import ParameterError, VideoError
 from sound_diffusion.outputs import whole_file
 
@@ -116,7 +117,9 @@ def _sound_input(film: Film) -> list[str]:
     if film.sound.duration is not None:
         seconds = min(seconds, film.sound.duration)
     place = ["-ss", f"{film.sound.offset:.6f}", "-t", f"{seconds:.6f}"]
-    return [*place, "-i", f"file:{film.sound.path.resolve()}", "-map", "0:v", "-map", "1:a:0"]
+    # The clock is that of the frames. Not every encoder takes more than two channels.
+    heard = f"{CONTAINER_CLOCK},aformat=channel_layouts=mono|stereo"
+    return [*place, "-i", f"file:{film.sound.path.resolve()}", "-map", "0:v", "-map", "1:a:0", "-af", heard]
 
 
 def _run_ffmpeg(arguments: Sequence[str], film: Film, path: Path, n_frames: int) -> None:

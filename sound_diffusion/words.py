@@ -9,7 +9,7 @@ from sound_diffusion.embeddings import Painter, add_to_text, mix, scale
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.typing import FloatArray
 
-__all__ = ["Reader", "Words", "finish_embedding"]
+__all__ = ["Reader", "Words", "finish_embedding", "pooled_words"]
 
 
 class Reader(Painter, Protocol):
@@ -17,6 +17,9 @@ class Reader(Painter, Protocol):
 
     def encode_prompt(self, prompt: str) -> FloatArray:
         """Return the embedding of a prompt, (77, D); a ModelError without a text encoder."""
+
+    def pooled_prompt(self, prompt: str) -> FloatArray | None:
+        """Return the pooled embedding of a prompt; None for a model that takes none."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,47 @@ class Words:
         if self.strength is not None and not 0 < self.strength < float("inf"):
             raise ParameterError(f"--textstrength {self.strength}", "a number above 0")
 
+    @property
+    def share(self) -> float:
+        """Weight of the text in a mix."""
+        return 0.5 if self.weight is None else self.weight
+
     def encode(self, model: Reader, position: float = 0.0) -> FloatArray:
         """Return the embedding of the text at a position in the film, from 0 to 1: (77, D) float32."""
         start = model.encode_prompt(self.prompt)
         if self.end_prompt is None:
             return start
         return mix(start, model.encode_prompt(self.end_prompt), position)
+
+
+def pooled_words(
+    words: Words | None, model: Reader, position: float = 0.0, *, alone: bool = False
+) -> FloatArray | None:
+    """Bring words into the pooled embedding as well, for models that take one.
+
+    Parameters
+    ----------
+    words : Words or None
+    model : sound_diffusion.Model
+    position : float
+        In the film, from 0 to 1.
+    alone : bool
+        Whether there is no sound beside the words. A sound has no pooled embedding of its own: the empty
+        prompt's stands for it.
+
+    Returns
+    -------
+    pooled : np.ndarray [shape=(pooled width,), dtype=float32] or None
+    """
+    nothing = model.pooled_prompt("")
+    if words is None or nothing is None:
+        return None
+    start = model.pooled_prompt(words.prompt)
+    end = start if words.end_prompt is None else model.pooled_prompt(words.end_prompt)
+    assert start is not None
+    assert end is not None
+    text = mix(start, end, position)
+    return text if alone or words.strength is not None else mix(nothing, text, words.share)
 
 
 def finish_embedding(
@@ -89,6 +127,4 @@ def finish_embedding(
     text = words.encode(model, position)
     if words.strength is not None:
         return add_to_text(matrix, text, words.strength)
-    return mix(
-        scale(matrix, scaling, model.empty_prompt), text, 0.5 if words.weight is None else words.weight
-    )
+    return mix(scale(matrix, scaling, model.empty_prompt), text, words.share)

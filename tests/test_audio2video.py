@@ -18,6 +18,7 @@ from PIL import Image
 import audio2img
 import audio2video
 from sound_diffusion import films, outputs
+from sound_diffusion.errors import VideoError
 
 REPOSITORY = Path(__file__).parent.parent
 SAMPLE_RATE = 44_100
@@ -285,7 +286,64 @@ def test_other_formats_need_no_new_frames(suffix, make, tmp_path, monkeypatch):
 def test_output_is_where_the_film_goes(make, tmp_path):
     code, out, _ = make("--fps", 5, "--output", tmp_path / "new" / "film.mkv")
     assert (code, out) == (0, [str(tmp_path / "new" / "film.mkv")])
-    assert (tmp_path / "new" / "film.png").exists()
+    assert (tmp_path / "out" / "noise" / "noise.png").exists()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["film.mkv"]
+
+
+def test_a_film_never_replaces_what_it_is_made_from(make, sound, tmp_path):
+    (tmp_path / "film.mp4").write_bytes(sound.read_bytes())
+    before = (tmp_path / "film.mp4").read_bytes()
+    code, _, err = make("--fps", 5, "--output", tmp_path / "film.mp4", path=tmp_path / "film.mp4")
+    assert code == 2
+    assert "would replace" in err[0]
+    assert (tmp_path / "film.mp4").read_bytes() == before
+
+
+def test_sounds_of_one_name_do_not_share_a_folder(make, sound, tmp_path):
+    (tmp_path / "b").mkdir()
+    shutil.copy(sound, tmp_path / "b" / "NOISE.flac")
+    code, out, err = make("--fps", 5, path=[sound, tmp_path / "b" / "NOISE.flac"])
+    assert (code, out) == (2, [])
+    assert "share a run folder" in err[0]
+
+
+def test_a_request_that_came_to_nothing_leaves_the_folder_free(make):
+    code, _, err = make("--fps", 5, "--scaling", "clip")
+    assert code == 2
+    assert "text encoder" in err[0]
+    assert make("--fps", 5)[0] == 0
+
+
+def test_force_goes_on_with_the_same_request(make, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        interrupt_after(patched, 2, KeyboardInterrupt())
+        assert make("--fps", 5, "--force")[0] == 130
+    made = (tmp_path / "out" / "noise" / "frames" / "00001.png").stat().st_mtime_ns
+    assert make("--fps", 5, "--force")[0] == 0
+    assert (tmp_path / "out" / "noise" / "frames" / "00001.png").stat().st_mtime_ns == made
+
+
+def test_interrupted_while_the_film_is_encoded(make, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(films, "encode_film", interrupted)
+    code, _, err = make("--fps", 5)
+    assert code == 130
+    assert "4 of 4 frames" in err[0]
+
+
+def test_a_failing_draft_does_not_stop_the_film(make, monkeypatch):
+    encode = films.encode_film
+
+    def encode_unless_draft(film, path):
+        if film.draft:
+            raise VideoError("no room for a draft")
+        encode(film, path)
+
+    monkeypatch.setattr(films, "encode_film", encode_unless_draft)
+    monkeypatch.setattr(films, "IN_PROGRESS_SECONDS", 0.0)
+    assert make("--fps", 5)[0] == 0
 
 
 def test_no_audio_and_no_frames(make, tmp_path):
@@ -362,7 +420,7 @@ def test_bad_requests(flags, words, make, tmp_path):
 def test_a_folder_that_cannot_be_written(make, tmp_path):
     (tmp_path / "out").write_text("a file where the folder should be")
     code, out, err = make("--fps", 5)
-    assert (code, out) == (1, [])
+    assert (code, out) == (2, [])
     assert len(err) == 1
     assert "cannot be written" in err[0]
 

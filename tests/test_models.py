@@ -63,10 +63,23 @@ def test_no_such_model(models_folder, name):
 
 
 def test_what_is_there_but_no_model(models_folder, tmp_path):
-    (tmp_path / "notes.txt").touch()
-    for path in (tmp_path, tmp_path / "notes.txt"):
-        with pytest.raises(ModelError, match="neither a diffusers folder nor a checkpoint"):
-            find_model(str(path))
+    (tmp_path / "notes.txt").write_text("not a model")
+    with pytest.raises(ModelError, match="not a diffusers folder"):
+        find_model(str(tmp_path))
+    with pytest.raises(ModelError, match=r"notes\.txt"):
+        read_defaults(find_model(str(tmp_path / "notes.txt")))
+
+
+def test_a_mistyped_path_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
+    (tmp_path / "checkpoints").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match="no model"):
+        find_model("checkpoints/mistyped")
+
+
+def test_names_that_no_file_system_takes():
+    with pytest.raises(ModelError):
+        find_model("x" * 5000)
 
 
 # --- what a folder declares

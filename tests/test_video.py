@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+from sound_diffusion.audio import load_audio
 from sound_diffusion.errors import ParameterError, VideoError
 from sound_diffusion.video import FILM_SUFFIXES, Film, SoundTrack, encode_film
 
@@ -117,6 +118,34 @@ def test_offset_and_duration_choose_the_sound(make_frames, tmp_path):
     heard = np.frombuffer(raw, dtype="<f4")
     assert len(heard) == pytest.approx(22_050, abs=2048)
     assert np.abs(heard[4410:8820]).max() > 0.3
+
+
+def test_a_track_that_begins_late_is_heard_when_its_frames_are_seen(make_frames, tmp_path):
+    click = np.zeros(44_100, dtype=np.float32)
+    click[4_410:4_510] = 0.9
+    soundfile.write(tmp_path / "click.wav", click, 44_100)
+    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error"]
+    late = ["-f", "lavfi", "-i", "color=s=32x32:r=10:d=2", "-itsoffset", "0.5", "-i", tmp_path / "click.wav"]
+    subprocess.run([*ffmpeg, *late, "-c:a", "aac", tmp_path / "late.mp4"], check=True)
+    y = load_audio(tmp_path / "late.mp4")
+    assert abs(int(np.abs(y).argmax()) - 26_460) < 441
+    encode_film(
+        Film(make_frames(20), 20, Fraction(12), SoundTrack(tmp_path / "late.mp4")), tmp_path / "film.mp4"
+    )
+    raw = subprocess.run(
+        [*ffmpeg, "-i", tmp_path / "film.mp4", "-f", "f32le", "-ac", "1", "-"],
+        capture_output=True,
+        check=True,
+    ).stdout
+    assert abs(int(np.abs(np.frombuffer(raw, dtype="<f4")).argmax()) - 26_460) < 441
+
+
+def test_more_channels_than_an_encoder_takes(make_frames, tmp_path):
+    soundfile.write(tmp_path / "many.wav", np.zeros((4_410, 12), dtype=np.float32), 44_100)
+    encode_film(
+        Film(make_frames(1), 1, Fraction(12), SoundTrack(tmp_path / "many.wav")), tmp_path / "film.mp4"
+    )
+    assert describe(tmp_path / "film.mp4")[1] == 1
 
 
 def test_the_same_frames_give_the_same_bytes(make_frames, sine_file, tmp_path):

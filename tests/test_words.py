@@ -21,6 +21,9 @@ class Reader:
     def scaling_for(self, feature, scaling="auto"):
         return "none" if scaling == "auto" else scaling
 
+    def pooled_prompt(self, prompt):
+        return np.full(4, len(prompt), dtype=np.float32)
+
     def encode_prompt(self, prompt):
         return np.random.default_rng(len(prompt)).normal(size=(77, 8)).astype(np.float32)
 
