@@ -153,7 +153,7 @@ def test_every_format_gives_the_sound_that_was_encoded(encoded, suffix):
     y = load_audio(encoded / f"burst.{suffix}")
     assert y.dtype == np.float32
     assert y.ndim == 1
-    # Some containers have no place for the encoder's delay, and the clock of wma begins 92 ms after its sound.
+    # Some containers have no place for the encoder's delay; the clock of wma begins 92 ms after its sound.
     late = {"aac": 0.05, "mka": 0.05, "wma": 0.15}.get(suffix, 0.005)
     assert abs(len(y) / RATE - ONSET - TONE) < max(late, 0.06)
     loud = np.flatnonzero(np.abs(y) > 0.25)

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("diffusers")
+pytest.importorskip("accelerate")
+
+from training import dataset, sounds  # noqa: E402
+from training.descriptors import Descriptors, describe, targets  # noqa: E402
+from training.renderer import Style, render  # noqa: E402
+
+SMALL = Style(size=64)
+
+
+def magnitudes(level: float, frequency: float = 440.0, noise: float = 0.0) -> np.ndarray:
+    t = np.arange(22_050) / 44_100
+    y = np.sin(2 * np.pi * frequency * t) + noise * np.random.default_rng(0).standard_normal(len(t))
+    from sound_diffusion.features import extract
+
+    return extract((level * y / np.abs(y).max()).astype(np.float32), "fft")
+
+
+def test_every_sound_is_finite_and_in_range():
+    for seed in range(60):
+        y = sounds.draw_sound(np.random.default_rng(seed), 0.05)
+        assert y.dtype == np.float32
+        assert len(y) == 2205
+        assert np.isfinite(y).all()
+        assert np.abs(y).max() <= 1
+
+
+@pytest.mark.parametrize("voice", [voice for voice, _ in sounds.VOICES], ids=lambda voice: voice.__name__)
+@pytest.mark.parametrize("length", [64, 5000])
+def test_every_voice_sounds(voice, length):
+    y = voice(np.random.default_rng(1), length)
+    assert y.shape == (length,)
+    assert np.isfinite(y).all()
+
+
+def test_a_seed_gives_the_same_sound():
+    one, two = (sounds.draw_sound(np.random.default_rng(5), 0.1) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_silence_is_black_and_described():
+    d = describe(np.zeros((77, 768), np.float32))
+    assert d.loudness == 0
+    assert np.isfinite(targets(d)).all()
+    assert render(d, 0, SMALL).max() == 0
+
+
+def test_louder_is_lighter():
+    light = [render(describe(magnitudes(level)), 0, SMALL).mean() for level in (0.01, 0.03, 0.1, 0.3, 1.0)]
+    assert (np.diff(light) > 2).all()
+
+
+def test_descriptors_follow_the_sound():
+    low, high = describe(magnitudes(0.5, 120)), describe(magnitudes(0.5, 3000))
+    assert high.pitch > low.pitch + 0.4
+    assert high.colour.mean() > low.colour.mean() + 0.4
+    assert describe(magnitudes(0.5, 440, 1.0)).noisiness > describe(magnitudes(0.5)).noisiness + 0.4
+
+
+def test_the_last_moment_is_at_the_centre():
+    m = np.zeros((77, 768), np.float32)
+    m[70:, 20] = 200.0
+    picture = render(describe(m), 3, SMALL).astype(float)
+    assert picture[26:38, 26:38].mean() > 10 * picture[:6].mean() + 1
+
+
+def test_a_picture_is_determined_by_its_seed():
+    d = describe(magnitudes(0.5))
+    np.testing.assert_array_equal(render(d, 1, SMALL), render(d, 1, SMALL))
+    assert (render(d, 1, SMALL) != render(d, 2, SMALL)).any()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_pairs(seed):
+    pair = dataset.make_pair(seed)
+    assert pair.embedding.shape == (77, 768)
+    assert np.isfinite(pair.embedding).all()
+    assert pair.picture.shape == (256, 256, 3)
+    assert pair.targets.shape == (48,)
+    assert np.isfinite(pair.targets).all()
+
+
+@pytest.mark.parametrize("feature", dataset.SHARES)
+def test_film_features_of_every_kind(feature):
+    y = sounds.draw_sound(np.random.default_rng(3), 0.4)
+    matrix, magnitude = dataset.film_features(y, feature, 0.05, 0.3)
+    assert matrix.shape == magnitude.shape == (77, 768)
+    assert isinstance(describe(magnitude), Descriptors)
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    monkeypatch.setattr(dataset, "SHARD", 4)
+    (tmp_path / "shards").mkdir()
+    dataset.write_shard(tmp_path / "shards", 0)
+    return tmp_path
+
+
+def test_a_shard_is_made_once(work):
+    path = dataset.shards(work / "shards")[0]
+    before = path.stat().st_mtime_ns
+    dataset.write_shard(work / "shards", 0)
+    assert path.stat().st_mtime_ns == before
+    assert dataset.load([path], "embeddings").shape == (4, 77, 768)
+
+
+@pytest.fixture
+def tiny():
+    from training.autoencoder import AutoencoderOptions
+    from training.unet import UNetOptions
+
+    return AutoencoderOptions(channels=(8, 8, 8, 8), crop=32), UNetOptions(
+        channels=(32, 32, 32, 32), time_width=32, listen_share=0.3
+    )
+
+
+def steps_of(path) -> int:
+    return torch.load(path, weights_only=True)["steps"]
+
+
+def test_training_resumes_and_exports(work, tiny, monkeypatch):
+    from diffusers import StableDiffusionPipeline
+
+    from training import autoencoder, export, latents, unet
+    from training.loop import LoopOptions
+
+    sizes, shape = tiny
+    monkeypatch.setattr(autoencoder, "AutoencoderOptions", lambda: sizes)
+    monkeypatch.setattr(unet, "UNetOptions", lambda: shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for steps in (1, 3):
+            loop = LoopOptions(minutes=5, rate=1e-3, batch=2, max_steps=steps)
+            assert steps_of(autoencoder.train(work, loop)) == steps
+        assert latents.encode(work) == 1
+        assert latents.encode(work) == 0
+        for steps in (2, 4):
+            loop = LoopOptions(minutes=5, rate=1e-3, batch=2, max_steps=steps)
+            assert steps_of(unet.train(work, loop)) == steps
+        folder = export.export(work, work / "model")
+        absent = dict.fromkeys(("text_encoder", "tokenizer", "safety_checker"))
+        pipe = StableDiffusionPipeline.from_pretrained(folder, **absent, requires_safety_checker=False)
+        assert (folder / "sound_diffusion.json").exists()
+        pipe.set_progress_bar_config(disable=True)
+        rows = torch.zeros(1, 77, 768)
+        picture = pipe(
+            prompt_embeds=rows,
+            negative_prompt_embeds=rows,
+            num_inference_steps=2,
+            height=64,
+            width=64,
+            output_type="np",
+        ).images
+    assert picture.shape == (1, 64, 64, 3)
+    assert np.isfinite(picture).all()
