@@ -1,0 +1,1 @@
+"""How the embedded model is made: sounds, pictures of sounds, and the two networks that learn them."""

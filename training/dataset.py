@@ -1,0 +1,138 @@
+"""Pairs of sound and picture, made once and kept in shards that both networks read."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from sound_diffusion.embeddings import scale
+from sound_diffusion.features import extract, extract_at
+from training.descriptors import ROWS, SAMPLE_RATE, describe, targets
+from training.renderer import render
+from training.sounds import draw_sound, log_uniform
+
+WIDTH = 768
+SHARD = 256  # pairs
+SCALING = {"fft": "log", "waveform": "none", "melspectrogram": "none", "mfcc": "none", "cqt": "none"}
+SHARES = {"fft": 0.79, "melspectrogram": 0.08, "waveform": 0.06, "mfcc": 0.04, "cqt": 0.03}
+PICTURE_SECONDS = (0.02, 6.0)
+FILM_WINDOW = (0.02, 2.0)  # seconds
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One sound as the model sees it, its picture, and its descriptors as numbers.
+
+    Attributes
+    ----------
+    embedding : np.ndarray [shape=(77, 768), dtype=float32]
+        Scaled, without the code of the rows' positions.
+    picture : np.ndarray [shape=(256, 256, 3), dtype=uint8]
+    targets : np.ndarray [shape=(48,), dtype=float32]
+    """
+
+    embedding: np.ndarray
+    picture: np.ndarray
+    targets: np.ndarray
+
+
+def picture_features(y: np.ndarray, feature: str) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the feature of a whole sound, and the magnitudes of the span that it shows."""
+    if feature == "waveform":
+        return extract(y, feature, WIDTH), extract_at(y, waveform_rows(0) + WIDTH // 2, "fft", WIDTH)
+    magnitude = extract(y, "fft", WIDTH)
+    return (magnitude if feature == "fft" else extract(y, feature, WIDTH)), magnitude
+
+
+def film_features(y: np.ndarray, feature: str, end: float, window: float) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the feature of a film's frame whose window (seconds) ends at `end`, and its magnitudes."""
+    start = SAMPLE_RATE * (end - window)
+    if feature == "waveform":
+        rows = waveform_rows(max(round(start), 0))
+        return extract_at(y, rows, feature, WIDTH), extract_at(y, rows + WIDTH // 2, "fft", WIDTH)
+    moments = np.round(start + np.arange(ROWS) * SAMPLE_RATE * window / ROWS).astype(int)
+    magnitude = extract_at(y, moments, "fft", WIDTH)
+    return (magnitude if feature == "fft" else extract_at(y, moments, feature, WIDTH)), magnitude
+
+
+def waveform_rows(start: int) -> np.ndarray:
+    """Positions where the 77 rows of raw samples begin."""
+    return start + WIDTH * np.arange(ROWS)
+
+
+def make_pair(seed: int) -> Pair:
+    """Make the pair of a seed: one half are whole sounds, the other half frames of films."""
+    rng = np.random.default_rng(seed)
+    feature = str(rng.choice(list(SHARES), p=list(SHARES.values())))
+    if rng.random() < 0.5:
+        y = draw_sound(rng, log_uniform(rng, *PICTURE_SECONDS))
+        matrix, magnitude = picture_features(y, feature)
+    else:
+        seconds, window = log_uniform(rng, 0.3, 4), log_uniform(rng, *FILM_WINDOW)
+        y = draw_sound(rng, seconds)
+        end = rng.uniform(0.02, seconds + 0.3 * window)
+        matrix, magnitude = film_features(y, feature, end, window)
+    descriptors = describe(magnitude)
+    picture = render(descriptors, int(rng.integers(2**31)))
+    return Pair(scale(matrix, SCALING[feature]), picture, targets(descriptors))
+
+
+def write_shard(folder: Path, index: int) -> Path:
+    """Make and write one shard, unless it is there already; it appears only when it is whole."""
+    path = folder / f"shard_{index:04d}.npz"
+    if not path.exists():
+        pairs = [make_pair(index * SHARD + i) for i in range(SHARD)]
+        beside = path.with_suffix(".part")
+        with beside.open("wb") as file:
+            np.savez(
+                file,
+                embeddings=np.stack([p.embedding for p in pairs]).astype(np.float16),
+                pictures=np.stack([p.picture for p in pairs]),
+                targets=np.stack([p.targets for p in pairs]),
+            )
+        beside.rename(path)
+    return path
+
+
+def write_shards(folder: Path, count: int, workers: int | None = None) -> Iterator[Path]:
+    """Make the shards that are missing among the first `count`, in parallel processes.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they lie.
+    count : int
+        Shards of 256 pairs.
+    workers : int, optional
+        Processes; by default one a core.
+
+    Yields
+    ------
+    Path
+        A shard, in order, as soon as it is whole.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(workers or os.cpu_count()) as pool:
+        yield from pool.imap(partial(write_shard, folder), range(count))
+
+
+def shards(folder: Path) -> list[Path]:
+    """List the shards that are whole."""
+    return sorted(folder.glob("shard_*.npz"))
+
+
+def load(paths: list[Path], name: str) -> np.ndarray:
+    """Read one array (`embeddings`, `pictures` or `targets`) of several shards, joined."""
+    parts = []
+    for path in paths:
+        with np.load(path) as shard:
+            parts.append(shard[name])
+    return np.concatenate(parts)

@@ -1,0 +1,67 @@
+"""Make the embedded model: sounds and pictures, autoencoder, UNet, export.
+
+Stopped at any point, the same command continues where it was. With a GPU it uses the GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import torch
+
+from training import autoencoder, dataset, export, latents, unet
+from training.loop import LoopOptions, make_accelerator
+
+SHARES = {"pairs": 0.1, "autoencoder": 0.22, "unet": 0.63}  # of the time; the latents take what is left
+
+
+def make_pairs(work: Path, minutes: float, most: int, workers: int | None) -> None:
+    """Make shards of pairs until the time is over or there are enough; at least one."""
+    end = time.monotonic() + 60 * minutes
+    there = len(dataset.shards(work / "shards"))
+    for path in dataset.write_shards(work / "shards", most, workers):
+        if len(dataset.shards(work / "shards")) > there:
+            print(f"pairs {path.stem}", flush=True)
+        if time.monotonic() > end:
+            break
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the flags."""
+    flags = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    flags.add_argument("--minutes", type=float, required=True, help="time in all, shared between the stages")
+    flags.add_argument("--work", type=Path, default=export.WORK, help="folder of shards and checkpoints")
+    flags.add_argument("--model", type=Path, default=export.MODEL, help="folder that the model is written to")
+    flags.add_argument("--shards", type=int, default=300, help="at most so many shards of 256 pairs")
+    flags.add_argument("--workers", type=int, help="processes that make pairs; by default one a core")
+    flags.add_argument("--batch", type=int, help="examples a step of the UNet (default: 16, with a GPU 64)")
+    return flags
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the stages in order."""
+    options = parser().parse_args(argv)
+    options.work.mkdir(parents=True, exist_ok=True)
+    gpu = torch.cuda.is_available()
+    minutes = {stage: share * options.minutes for stage, share in SHARES.items()}
+    first = int(os.environ.get("RANK", "0")) == 0
+    if not (options.work / "latents").exists():
+        if first:
+            make_pairs(options.work, minutes["pairs"], options.shards, options.workers)
+        make_accelerator().wait_for_everyone()
+        loop = LoopOptions(minutes["autoencoder"], rate=2e-3, batch=32 if gpu else 8, ema=0.995)
+        autoencoder.train(options.work, loop)
+    latents.encode(options.work)
+    batch = options.batch or (64 if gpu else 16)
+    unet.train(options.work, LoopOptions(minutes["unet"], rate=1e-3, batch=batch))
+    if first:
+        print(export.export(options.work, options.model))
+
+
+if __name__ == "__main__":
+    main()
