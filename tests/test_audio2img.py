@@ -534,10 +534,18 @@ def test_help_and_errors_come_before_torch_is_imported(words, sine_file, tiny_mo
 def test_stdout_and_stderr_are_clean_until_ctrl_c(sine_file, tiny_model_folder, tmp_path):
     where = ["--model", tiny_model_folder, "--outdir", tmp_path / "out", "--device", "cpu"]
     words = ["--feature", "melspectrogram", "--plot", "--n_iter", 100_000, "--skip_grid"]
-    child = start("--prompt", sine_file, *words, *where)
-    first = [child.stdout.readline().strip() for _ in range(2)]
-    child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=120)
+    # A job in the background of a shell ignores Ctrl-C, and so do its children unless told otherwise.
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        child = start("--prompt", sine_file, *words, *where)
+    finally:
+        signal.signal(signal.SIGINT, heard)
+    try:
+        first = [child.stdout.readline().strip() for _ in range(2)]
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=120)
+    finally:
+        child.kill()
     folder = tmp_path / "out" / "sine"
     assert child.returncode == 130
     assert first == [str(folder / "00000.png"), str(folder / "plot-00000.png")]
