@@ -366,7 +366,7 @@ def _paint_frames(run: Run, model: Model, recipe: dict[str, Any], start: int) ->
 def _embed_frame(run: Run, model: Model, frame: Frame, matrix: FloatArray) -> FloatArray:
     """Scale the feature of a frame, and bring in the words that belong to its place in the film."""
     request = run.plan.request
-    scaling, position = request.scaling_for(run.plan.defaults), _position(run, frame)
+    scaling, position = run.plan.defaults.scaling_for(request.feature, request.scaling), _position(run, frame)
     return finish_embedding(matrix, scaling, model, request.words, position)
 
 

@@ -98,6 +98,10 @@ class ModelDefaults:
             raise ModelError(f"{path}: {problem}")
         return defaults
 
+    def scaling_for(self, feature: str, scaling: str = "auto") -> str:
+        """Resolve ``--scaling``: `scaling` itself, or for ``auto`` what is declared for `feature`."""
+        return self.scaling.get(feature, "none") if scaling == "auto" else scaling
+
     def _problem(self) -> str:
         """Say what is wrong with values that came from a file, if anything is."""
         counts = (self.steps, self.height, self.width)

@@ -167,7 +167,7 @@ class Model:
 
     def scaling_for(self, feature: str, scaling: str = "auto") -> str:
         """Resolve ``--scaling``: `scaling` itself, or for ``auto`` what the model declares for `feature`."""
-        return self.defaults.scaling.get(feature, "none") if scaling == "auto" else scaling
+        return self.defaults.scaling_for(feature, scaling)
 
     @cached_property
     def _pipelines(self) -> dict[tuple[str, str], DiffusionPipeline]:

@@ -144,7 +144,7 @@ class Request:
             "offset": self.offset,
             "duration": self.duration,
             "feature": "text" if sound is None else self.feature,
-            "scaling": self.scaling_for(defaults),
+            "scaling": defaults.scaling_for(self.feature, self.scaling),
             "textprompt": None if words is None else words.prompt,
             "textpromptend": None if words is None else words.end_prompt,
             "text_weight": None if words is None else words.weight,
@@ -161,10 +161,6 @@ class Request:
             **_file_entries("init_image", self.init_image),
             **asdict(settings),
         }
-
-    def scaling_for(self, defaults: ModelDefaults) -> str:
-        """Resolve ``auto`` to the scaling that the model declares for the feature."""
-        return defaults.scaling.get(self.feature, "none") if self.scaling == "auto" else self.scaling
 
 
 def _file_entries(name: str, path: Path | None) -> dict[str, str | None]:
