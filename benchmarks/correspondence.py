@@ -156,8 +156,9 @@ def noise_sounds() -> tuple[list[np.ndarray], list[float]]:
 def onset_error(painter: Painter, attacks: int, window: float) -> tuple[float, float]:
     """Distance in frames between a sound's attack and the jump of the light, in a film at 12 frames a second.
 
-    Every film has a quiet bed and one attack at a random moment. Its frames are painted by themselves, each
-    with a seed of its own.
+    The light is that of the plate's middle, which shows the last frame's duration: now is the centre. Every
+    film has a quiet bed and one attack at a random moment. Its frames are painted by themselves, each with a
+    seed of its own.
 
     Returns
     -------
@@ -176,7 +177,8 @@ def onset_error(painter: Painter, attacks: int, window: float) -> tuple[float, f
         ends = (np.arange(count) + 1) / FRAMES_PER_SECOND
         moments = signals.SAMPLE_RATE * (ends[:, None] - window + np.arange(77) * window / 77)
         magnitudes = [extract_at(y, np.round(m).astype(int), "fft") for m in moments]
-        light = [measures.light(p) for p in painter(magnitudes, list(range(count)))]
+        share = 1 / (FRAMES_PER_SECOND * window)
+        light = [measures.light_now(p, share) for p in painter(magnitudes, list(range(count)))]
         jump = int(np.argmax(np.diff(light))) + 1
         errors.append(abs(jump - int(onset * FRAMES_PER_SECOND)))
     return float(np.median(errors)), float(np.max(errors))

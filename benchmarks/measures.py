@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.linalg import sqrtm
+from scipy.ndimage import gaussian_filter, maximum_filter
 from scipy.stats import spearmanr
+
+from training.renderer import Style
 
 PALETTE_START = 318.0  # degrees: the gap of the palette, between violet (288) and crimson (348)
 RINGS = 64
 
 
 def light(picture: np.ndarray) -> float:
-    """Mean of all values of a picture, 0 to 1 [picture: shape=(h, w, 3), dtype=uint8]."""
+    """Mean of all values of a picture, 0 to 1 [picture: shape=(..., 3), dtype=uint8]."""
     return float(picture.mean() / 255)
 
 
@@ -42,22 +45,23 @@ def detail(picture: np.ndarray) -> float:
 
 
 def texture(picture: np.ndarray) -> float:
-    """Evenness of the light along circles about the centre: low for lines on dark, high for cloud.
+    """Evenness of the light in every neighbourhood: low for lines on dark, high for cloud, 0 to 1.
 
-    One minus the coefficient of variation along a circle (8 pixels wide), averaged over the circles by their
-    light. Time is the radius, so the sound's envelope does not enter; nor does the number of lines.
+    The light of the picture over that of the brightest points within a quarter of the side. The light of
+    another moment does not enter, nor does the number of lines.
     """
     luminance = picture.astype(np.float64).mean(2)
-    height, width = luminance.shape
+    side = luminance.shape[0] // 4
+    brightest = gaussian_filter(maximum_filter(luminance, side), side / 4)
+    return float(luminance.sum() / (brightest.sum() + 1e-9))
+
+
+def light_now(picture: np.ndarray, share: float) -> float:
+    """Mean light of what has just been heard: a disc with `share` of the area that time covers, 0 to 1."""
+    height, width = picture.shape[:2]
     y, x = np.mgrid[:height, :width]
     radius = np.hypot(y - (height - 1) / 2, x - (width - 1) / 2) * 256 / height
-    ring = np.minimum(radius / 8, 16).astype(int).ravel()
-    counts = np.bincount(ring)
-    mean = np.bincount(ring, luminance.ravel()) / counts
-    square = np.bincount(ring, luminance.ravel() ** 2) / counts
-    deviation = np.sqrt(np.maximum(square - mean**2, 0))
-    use = slice(2, 16)  # the innermost circles are too short
-    return float(1 - (deviation * counts)[use].sum() / ((mean * counts)[use].sum() + 1e-9))
+    return light(picture[radius < Style().reach * np.sqrt(share)])
 
 
 def signature(picture: np.ndarray) -> np.ndarray:

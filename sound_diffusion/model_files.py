@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sound_diffusion.checkpoints import checkpoint_family
+from sound_diffusion.checkpoints import measured_family
 from sound_diffusion.embeddings import SCALINGS
 from sound_diffusion.errors import ModelError
 
 __all__ = [
     "DEVICES",
+    "INDEX_FILE",
     "PRECISIONS",
     "SAMPLERS",
     "ModelDefaults",
@@ -24,12 +25,17 @@ __all__ = [
     "model_name",
     "read_defaults",
     "read_width",
+    "settings_folder",
 ]
 
 MODELS_FOLDER = Path(__file__).resolve().parent.parent / "models"
 STABLE_DIFFUSION_CHECKPOINT = Path("ldm") / "stable-diffusion-v1" / "model.ckpt"
 EMBEDDED_MODEL = "cymatics"
 DEFAULTS_FILE = "sound_diffusion.json"
+INDEX_FILE = "model_index.json"
+UNET_CONFIG = "unet/config.json"
+SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
+SETTINGS_FILES = [INDEX_FILE, DEFAULTS_FILE, UNET_CONFIG, SCHEDULER_CONFIG]
 PIXELS_PER_LATENT = 8
 LCM_STEPS = 4
 
@@ -67,6 +73,8 @@ class ModelDefaults:
         Seconds of sound in a frame of a film. None: the duration of one frame.
     row_positions : str or None
         ``sinusoidal``: :func:`sound_diffusion.embeddings.row_positions` is added to every embedding.
+    mirrored_noise : bool
+        Whether pictures begin with :func:`sound_diffusion.symmetry.mirrored` noise.
     """
 
     steps: int = 50
@@ -79,6 +87,7 @@ class ModelDefaults:
     sampler: str = "ddim"
     window: float | None = None
     row_positions: str | None = None
+    mirrored_noise: bool = False
 
     @classmethod
     def read(cls, path: Path) -> ModelDefaults:
@@ -120,6 +129,9 @@ class ModelDefaults:
             f'row_positions {self.row_positions!r} is neither null nor "sinusoidal"': (
                 self.row_positions in (None, "sinusoidal")
             ),
+            f"mirrored_noise {self.mirrored_noise!r} is neither true nor false": (
+                type(self.mirrored_noise) is bool
+            ),
         }
         return next((problem for problem, passed in checks.items() if not passed), "")
 
@@ -148,13 +160,13 @@ def find_model(name: str = "auto") -> Path | str:
         return checkpoint if checkpoint.exists() else find_model(EMBEDDED_MODEL)
     try:
         for path in (Path(name), MODELS_FOLDER / name):
-            if path.is_file() or (path / "model_index.json").is_file():
+            if path.is_file() or (path / INDEX_FILE).is_file():
                 return path
         is_folder, beside = Path(name).is_dir(), "/" in name and Path(name).parent.is_dir()
     except (OSError, ValueError) as error:  # a name that no file system takes
         raise ModelError(f"model {name!r}: cannot be read ({error})") from error
     if is_folder:
-        raise ModelError(f"model {name}: not a diffusers folder", "a folder with model_index.json")
+        raise ModelError(f"model {name}: not a diffusers folder", f"a folder with {INDEX_FILE}")
     # What could be a file in a folder that is there is taken for a mistyped path, not for the hub's.
     if HUB_ID.fullmatch(name) and not beside and not name.endswith(WEIGHT_SUFFIXES):
         return name
@@ -170,17 +182,21 @@ def read_defaults(location: Path | str) -> ModelDefaults:
 
     One that declares nothing paints pictures of the size that it was trained on, and in few steps where its
     scheduler says that it is a latent consistency model. A single file is checked here, and refused as
-    :func:`sound_diffusion.checkpoints.checkpoint_family` says.
+    :func:`sound_diffusion.checkpoints.checkpoint_family` says; where only a measurement can tell for which
+    size it was trained, that is made. Of a model on the hub that is not in the cache, the few small files
+    that are read here are downloaded.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model on the hub, the hub cannot be reached, or the declaration is wrong.
     """
-    path = _cached(location)
+    path = settings_folder(location)
     if (path / DEFAULTS_FILE).exists():
         return ModelDefaults.read(path / DEFAULTS_FILE)
     if path.is_file():
-        path = checkpoint_family(path).config_folder
-    unet, scheduler = (
-        _read_config(path, "unet/config.json"),
-        _read_config(path, "scheduler/scheduler_config.json"),
-    )
+        path = measured_family(path).config_folder
+    unet, scheduler = _read_config(path, UNET_CONFIG), _read_config(path, SCHEDULER_CONFIG)
     defaults = ModelDefaults()
     size = unet.get("sample_size")
     if isinstance(size, int):
@@ -191,20 +207,48 @@ def read_defaults(location: Path | str) -> ModelDefaults:
     return defaults
 
 
-def _cached(location: Path | str) -> Path:
-    """Return the folder of a model, also of one on the hub that is in its cache."""
+def settings_folder(location: Path | str) -> Path:
+    """Return where a model declares its settings; for one on the hub, a folder of the hub's cache."""
     if isinstance(location, Path):
         return location
+    return _cached_snapshot(location) or _download_settings(location)
+
+
+def _cached_snapshot(hub_id: str) -> Path | None:
+    """Return the folder of a model in the hub's cache, if at least its settings are there."""
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(location, local_files_only=True))
+        # Without the patterns, a snapshot counts only with every file that the hub has, used or not.
+        folder = Path(snapshot_download(hub_id, allow_patterns=SETTINGS_FILES, local_files_only=True))
     except (OSError, ValueError):
-        return Path(location)
+        return None
+    return folder if (folder / INDEX_FILE).is_file() else None
+
+
+def _download_settings(hub_id: str) -> Path:
+    """Download the settings of a model on the hub, and return their folder."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    disable_progress_bars()
+    try:
+        folder = Path(snapshot_download(hub_id, allow_patterns=SETTINGS_FILES))
+    except Exception as error:  # of the hub's library, and of the one beneath it that speaks HTTP
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"model {hub_id}: not in the hub's cache, and cannot be downloaded ({reason})",
+            remedy="check the name and the network, or give the path of a model",
+        ) from error
+    if not (folder / INDEX_FILE).is_file():
+        raise ModelError(
+            f"model {hub_id}: no {INDEX_FILE} in it", "a Stable Diffusion model in diffusers format"
+        )
+    return folder
 
 
 def _read_config(folder: Path, name: str) -> dict[str, Any]:
-    """Read a configuration of diffusers; empty where there is none, as for a model on the hub."""
+    """Read a configuration of diffusers; empty where there is none."""
     try:
         config = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -213,8 +257,8 @@ def _read_config(folder: Path, name: str) -> dict[str, Any]:
 
 
 def read_width(location: Path | str) -> int | None:
-    """Read how many columns D a diffusers folder's embeddings have; None where only loading tells."""
-    width = _read_config(_cached(location), "unet/config.json").get("cross_attention_dim")
+    """Read how many columns D a diffusers model's embeddings have; None where only loading tells."""
+    width = _read_config(settings_folder(location), UNET_CONFIG).get("cross_attention_dim")
     return width if isinstance(width, int) else None
 
 
@@ -238,10 +282,11 @@ def fingerprint(location: Path | str) -> str | None:
     -------
     fingerprint : str or None
         The first 16 hexadecimal digits of a SHA-256 over names, sizes, and the beginning and end of every
-        file of the model. None for a hub id.
+        file of the model. For a hub id, its commit in the hub's cache; None if it is not there.
     """
     if isinstance(location, str):
-        return None
+        snapshot = _cached_snapshot(location)
+        return None if snapshot is None else snapshot.name
     digest = hashlib.sha256()
     for path in sorted(location.rglob("*")) if location.is_dir() else [location]:
         if path.is_file():

@@ -19,13 +19,16 @@ from sound_diffusion.constants import N_ROWS
 from sound_diffusion.errors import ModelError, ParameterError
 from sound_diffusion.model_files import (
     DEVICES,
+    INDEX_FILE,
     PRECISIONS,
     SAMPLERS,
     ModelDefaults,
     find_model,
     model_name,
     read_defaults,
+    settings_folder,
 )
+from sound_diffusion.symmetry import begin_mirrored
 from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -36,6 +39,10 @@ __all__ = ["Model", "load_model"]
 
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 IN_CHANNELS = 4  # of a UNet that paints from an embedding alone
+LARGE_UNET = 100_000_000
+"""Parameters from which bfloat16 gains more on a CPU than converting to it costs."""
+BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
+"""What :func:`torch.cpu.get_capabilities` calls the instructions that multiply bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +76,6 @@ class Model:
     def width(self) -> int:
         """Columns D of the embeddings that it paints: the width of its cross-attention."""
         return int(self.pipeline.unet.config.cross_attention_dim)
-
-    @property
-    def size_factor(self) -> int:
-        """Pixels along one side of a latent pixel: heights and widths are multiples of it."""
-        return int(self.pipeline.vae_scale_factor)
 
     @property
     def has_text_encoder(self) -> bool:
@@ -157,7 +159,8 @@ class Model:
 
         if prompt not in self._prompts:
             options = {"device": self.device, "num_images_per_prompt": 1, "do_classifier_free_guidance": True}
-            with torch.no_grad():
+            # In float32 on a CPU, so that it does not matter whether painting or anyone else asks first.
+            with torch.no_grad(), torch.autocast("cpu", enabled=False):
                 self._prompts[prompt] = tuple(self.pipeline.encode_prompt(prompt, **options))
         return self._prompts[prompt]
 
@@ -188,6 +191,8 @@ class Model:
         """
         if (task, sampler) not in self._pipelines:
             built = _build_pipeline(self.pipeline, task, sampler)
+            if self.defaults.mirrored_noise:
+                begin_mirrored(built, task)
             if self.low_memory and self.device != "cpu":
                 built.enable_model_cpu_offload(device=self.device)
             self._pipelines[task, sampler] = built
@@ -215,7 +220,8 @@ def load_model(
     device : str
         ``auto``, ``cuda``, ``mps`` or ``cpu``. ``auto`` is the first of the others that is there.
     precision : str
-        ``auto``, ``full`` or ``autocast``. ``auto`` is ``autocast`` on cuda and ``full`` elsewhere.
+        ``auto``, ``full`` or ``autocast``. ``auto`` is ``autocast`` on cuda, what :func:`cpu_precision`
+        says on cpu, and ``full`` elsewhere.
     vae : Path, optional
         A file with a VAE that replaces the model's own.
     lora : Path, optional
@@ -241,9 +247,12 @@ def load_model(
     device = _choose_device(device)
     if precision not in PRECISIONS:
         raise ParameterError(f"precision {precision!r}", f"one of {', '.join(PRECISIONS)}")
-    if precision == "auto":
+    defaults = read_defaults(location)
+    if precision == "auto" and device != "cpu":
         precision = "autocast" if device == "cuda" else "full"
     pipeline = _load_pipeline(location, device, precision, safety_checker)
+    if precision == "auto":
+        precision = cpu_precision(pipeline.unet.num_parameters())
     pipeline.set_progress_bar_config(disable=True)
     if vae is not None:
         pipeline.register_modules(vae=load_vae(vae, pipeline.vae))
@@ -256,7 +265,29 @@ def load_model(
         pipeline.enable_model_cpu_offload(device=device)
     else:
         pipeline.to(device)
-    return Model(model_name(name), pipeline, read_defaults(location), device, precision, low_memory)
+    return Model(model_name(name), pipeline, defaults, device, precision, low_memory)
+
+
+def cpu_precision(n_parameters: int) -> str:
+    """Say what the precision ``auto`` is on this CPU.
+
+    bfloat16 is faster where the CPU multiplies it itself, and where the layers are large enough to outweigh
+    the conversion of their weights and inputs.
+
+    Parameters
+    ----------
+    n_parameters : int
+        Of the UNet.
+
+    Returns
+    -------
+    precision : {"full", "autocast"}
+    """
+    import torch
+
+    capabilities = torch.cpu.get_capabilities()
+    is_native = any(capabilities.get(name, False) for name in BF16_INSTRUCTIONS)
+    return "autocast" if is_native and n_parameters >= LARGE_UNET else "full"
 
 
 def _quiet_libraries() -> None:
@@ -306,12 +337,17 @@ def _load_pipeline(
 def _load_folder(location: Path | str, dtype: torch.dtype, safety_checker: bool) -> DiffusionPipeline:
     from diffusers import DiffusionPipeline
 
+    folder = settings_folder(location)
+    # Weights of the commit whose settings were read, though the hub may have a newer one by now.
+    revision = None if isinstance(location, Path) else folder.name
+
     def load(**options: Any) -> DiffusionPipeline:
         return DiffusionPipeline.from_pretrained(
             location,
+            revision=revision,
             dtype=dtype,
             requires_safety_checker=False,
-            **_absent_parts(location, safety_checker),
+            **_absent_parts(folder, safety_checker),
             **options,
         )
 
@@ -348,17 +384,14 @@ def _check_pipeline(pipeline: DiffusionPipeline, location: Path | str, expected:
         )
 
 
-def _absent_parts(location: Path | str, safety_checker: bool) -> dict[str, None]:
+def _absent_parts(folder: Path, safety_checker: bool) -> dict[str, None]:
     """Name the parts that the model goes without; diffusers wants to be told."""
     absent: dict[str, None] = {} if safety_checker else {"safety_checker": None}
-    if isinstance(location, Path):
-        try:
-            index = json.loads((location / "model_index.json").read_text(encoding="utf-8"))
-            index = dict(index)
-        except (OSError, ValueError, TypeError) as error:
-            raise ModelError(f"{location / 'model_index.json'}: cannot be read ({error})", "JSON") from error
-        absent |= {part: None for part, library in index.items() if library == [None, None]}
-    return absent
+    try:
+        index = dict(json.loads((folder / INDEX_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(f"{folder / INDEX_FILE}: cannot be read ({error})", "JSON") from error
+    return absent | {part: None for part, library in index.items() if library == [None, None]}
 
 
 def _build_pipeline(pipeline: DiffusionPipeline, task: str, sampler: str) -> DiffusionPipeline:

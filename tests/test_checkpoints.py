@@ -31,6 +31,7 @@ from sound_diffusion.checkpoints.families import CONFIGS, SD1, family_of  # noqa
 from sound_diffusion.checkpoints.formats import open_tensor_file  # noqa: E402
 from sound_diffusion.checkpoints.tensors import TensorFile, TensorRecord, read_tensors  # noqa: E402
 from sound_diffusion.errors import ModelError, ParameterError  # noqa: E402
+from sound_diffusion.model_files import read_defaults  # noqa: E402
 
 # diffusers' schedulers and NumPy 2
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -120,16 +121,26 @@ def test_the_family_is_read_from_the_tensors(saved):
 
 
 @pytest.mark.parametrize("saved", ["sd2_base"], indirect=True)
-@pytest.mark.parametrize("measured", ["epsilon", "v_prediction"])
-def test_a_file_that_does_not_say_what_it_predicts(saved, measured, monkeypatch):
+@pytest.mark.parametrize(("measured", "size"), [("epsilon", 512), ("v_prediction", 768)])
+def test_a_file_that_does_not_say_what_it_predicts(saved, measured, size, monkeypatch):
+    """It is measured once, and painted in the size that goes with the result."""
     _, built, paths = saved
+    measurements = []
+
+    def measure(*parts):
+        measurements.append(parts)
+        return measured
+
+    loading_module._measure_file.cache_clear()
     monkeypatch.setattr(families, "SD2_PREDICTION_TYPES", {})
-    monkeypatch.setattr(loading_module, "_measured_prediction_type", lambda *parts: measured)
+    monkeypatch.setattr(loading_module, "_measured_prediction_type", measure)
     assert checkpoint_family(paths["ckpt"]).prediction_type is None
+    assert (read_defaults(paths["ckpt"]).height, read_defaults(paths["ckpt"]).width) == (size, size)
     loaded = load_checkpoint_pipeline(paths["ckpt"], torch_dtype=torch.float32)
+    assert len(measurements) == 1
     assert loaded.scheduler.config.prediction_type == measured
+    assert loaded.unet.config.sample_size * 8 == size
     if measured == "epsilon":
-        assert loaded.unet.config.sample_size == built.unet.config.sample_size
         assert np.array_equal(paint(loaded), paint(built))
 
 

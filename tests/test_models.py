@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from fnmatch import fnmatch
+from types import SimpleNamespace
 
 import pytest
 
-from sound_diffusion import model_files
+from sound_diffusion import model_files, models
 from sound_diffusion.errors import ModelError, ParameterError
 from sound_diffusion.model_files import (
     ModelDefaults,
@@ -15,7 +17,9 @@ from sound_diffusion.model_files import (
     read_defaults,
     read_width,
 )
-from sound_diffusion.models import load_model
+from sound_diffusion.models import Model, load_model
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture
@@ -87,7 +91,6 @@ def test_names_that_no_file_system_takes():
 
 def test_defaults_without_a_declaration(tmp_path):
     assert read_defaults(tmp_path) == ModelDefaults()
-    assert read_defaults("some/hub-id") == ModelDefaults()
     assert (ModelDefaults().steps, ModelDefaults().guidance) == (50, 7.5)
 
 
@@ -96,7 +99,6 @@ def test_declared_defaults(tiny_model_folder):
     assert (defaults.steps, defaults.guidance, defaults.height, defaults.width) == (4, 2.0, 64, 64)
     assert defaults.window == 0.25
     assert read_width(tiny_model_folder) == 32
-    assert read_width("some/hub-id") is None
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,7 @@ def test_declared_defaults(tiny_model_folder):
         '{"window": 0}',
         '{"window": "1"}',
         '{"row_positions": "rotary"}',
+        '{"mirrored_noise": "yes"}',
         b"\xff\xfe\x00",
     ],
 )
@@ -139,7 +142,185 @@ def test_fingerprint_changes_with_the_weights(tiny_model_folder, tmp_path):
     data[-1] ^= 1
     weights.write_bytes(data)
     assert fingerprint(folder) != before
+
+
+# --- the hub
+
+
+@pytest.fixture
+def hub(tiny_model_folder, tmp_path, monkeypatch):
+    """A hub with the model some/hub-id alone, and an empty cache; lists what is downloaded from it."""
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    local = huggingface_hub.snapshot_download
+    cache = tmp_path / "cache" / "models--some--hub-id"
+    hub = SimpleNamespace(
+        repository=shutil.copytree(tiny_model_folder, tmp_path / "repository"),
+        snapshot=cache / "snapshots" / COMMIT,
+        downloads=[],
+        is_reachable=True,
+    )
+
+    def download(hub_id, *, allow_patterns=None, local_files_only=False, **options):
+        if not local_files_only:
+            if not hub.is_reachable or hub_id != "some/hub-id":
+                raise LocalEntryNotFoundError("Got: ConnectError\nPlease check your connection")
+            hub.downloads.append(allow_patterns)
+            (cache / "refs").mkdir(parents=True, exist_ok=True)
+            (cache / "refs" / "main").write_text(COMMIT)
+            for path in filter(lambda path: path.is_file(), hub.repository.rglob("*")):
+                name = path.relative_to(hub.repository).as_posix()
+                if any(fnmatch(name, pattern) for pattern in allow_patterns or ["*"]):
+                    (hub.snapshot / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(path, hub.snapshot / name)
+        return local(hub_id, allow_patterns=allow_patterns, local_files_only=True, **options)
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    return hub
+
+
+def test_the_first_run_with_a_hub_id_has_the_defaults_of_the_second(hub, tiny_model_folder):
+    assert find_model("some/hub-id") == "some/hub-id"
+    assert model_name("some/hub-id") == "some/hub-id"
+    assert hub.downloads == []
+    first = read_defaults("some/hub-id")
+    assert not list(hub.snapshot.rglob("*.safetensors"))
+    shutil.copytree(hub.repository, hub.snapshot, dirs_exist_ok=True)
+    hub.is_reachable = False
+    assert first == read_defaults("some/hub-id") == read_defaults(tiny_model_folder)
+    assert read_width("some/hub-id") == 32
+    assert len(hub.downloads) == 1
+
+
+def test_a_latent_consistency_model_on_the_hub_is_known_at_once(hub):
+    (hub.repository / "sound_diffusion.json").unlink()
+    path = hub.repository / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"_class_name": "LCMScheduler"}))
+    defaults = read_defaults("some/hub-id")
+    assert (defaults.sampler, defaults.steps, defaults.guidance, defaults.height) == ("lcm", 4, 1.0, 64)
+
+
+def test_a_snapshot_need_not_hold_what_no_one_loads(hub):
+    """The hub's library lists what a repository has, and calls a snapshot without all of it incomplete."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub._tree_cache import TreeCacheEntry, write_tree_cache
+    from huggingface_hub.errors import IncompleteSnapshotError
+
+    before = read_defaults("some/hub-id")
+    present = [path.relative_to(hub.snapshot).as_posix() for path in hub.snapshot.rglob("*.json")]
+    entries = {
+        name: TreeCacheEntry(size=1, blob_id="0" * 40) for name in [*present, "unet/flax_model.msgpack"]
+    }
+    write_tree_cache(str(hub.snapshot.parents[1]), COMMIT, entries)
+    with pytest.raises(IncompleteSnapshotError):
+        snapshot_download("some/hub-id", local_files_only=True)
+    hub.is_reachable = False
+    assert read_defaults("some/hub-id") == before
+
+
+def test_the_fingerprint_of_a_model_on_the_hub_is_its_commit(hub):
     assert fingerprint("some/hub-id") is None
+    assert hub.downloads == []
+    read_defaults("some/hub-id")
+    assert fingerprint("some/hub-id") == COMMIT
+
+
+def test_a_model_on_the_hub_is_loaded_from_the_cache(hub):
+    shutil.copytree(hub.repository, hub.snapshot)
+    (hub.snapshot.parents[1] / "refs").mkdir()
+    (hub.snapshot.parents[1] / "refs" / "main").write_text(COMMIT)
+    hub.is_reachable = False
+    model = load_model("some/hub-id", device="cpu")
+    assert (model.name, model.defaults.steps, model.width) == ("some/hub-id", 4, 32)
+
+
+def test_the_weights_are_those_of_the_commit_whose_settings_were_read(hub, monkeypatch):
+    from diffusers import DiffusionPipeline
+
+    revisions = []
+
+    def load(hub_id, *, revision, local_files_only=False, **options):
+        revisions.append((revision, local_files_only))
+        raise OSError("not there")
+
+    monkeypatch.setattr(DiffusionPipeline, "from_pretrained", load)
+    with pytest.raises(ModelError, match=r"model some/hub-id: cannot be loaded \(not there\)"):
+        load_model("some/hub-id", device="cpu")
+    assert revisions == [(COMMIT, True), (COMMIT, False)]
+
+
+@pytest.mark.parametrize("name", ["some/hub-id", "another/hub-id"])
+def test_what_cannot_be_downloaded_is_named_in_one_line(hub, name):
+    hub.is_reachable = False
+    with pytest.raises(ModelError, match=rf"model {name}: not in the hub's cache.*ConnectError") as caught:
+        read_defaults(name)
+    assert "\n" not in str(caught.value)
+    assert hub.downloads == []
+
+
+def test_a_repository_of_something_else_is_named(hub):
+    (hub.repository / "model_index.json").unlink()
+    with pytest.raises(ModelError, match=r"some/hub-id: no model_index.json"):
+        read_defaults("some/hub-id")
+
+
+# --- precision
+
+
+NATIVE = {"avx512_f": True, "avx512_bf16": True, "amx_bf16": False}
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "n_parameters", "expected"),
+    [
+        (NATIVE, 860_000_000, "autocast"),
+        ({"amx_bf16": True}, 860_000_000, "autocast"),
+        (NATIVE, 12_000_000, "full"),
+        ({"avx512_f": True, "avx512_bf16": False}, 860_000_000, "full"),
+        ({"neon": True}, 860_000_000, "full"),
+    ],
+)
+def test_bfloat16_is_for_large_models_where_the_cpu_has_it(capabilities, n_parameters, expected, monkeypatch):
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities)
+    assert models.cpu_precision(n_parameters) == expected
+
+
+@pytest.mark.parametrize("is_native", [True, False])
+def test_auto_precision_on_a_cpu(tiny_model_folder, is_native, monkeypatch):
+    import numpy as np
+    import torch
+
+    from sound_diffusion.diffusion import paint
+
+    def load(precision):
+        return load_model(str(tiny_model_folder), device="cpu", precision=precision)
+
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": is_native})
+    assert load("auto").precision == "full"
+    monkeypatch.setattr(models, "LARGE_UNET", 1)
+    model, expected = load("auto"), "autocast" if is_native else "full"
+    assert model.precision == expected
+    assert load("full").precision == "full"
+    assert model.pipeline.unet.dtype == torch.float32
+    embedding = np.ones((77, 32), dtype=np.float32)
+    assert np.array_equal(paint(model, embedding), paint(load(expected), embedding))
+
+
+def test_a_prompt_is_encoded_alike_whoever_asks_first():
+    """Painting asks where bfloat16 is computed with, scaling and words ask before."""
+    import torch
+
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(8, 8)
+    pipeline = SimpleNamespace(
+        text_encoder=layer, encode_prompt=lambda prompt, **options: (layer(torch.ones(1, 77, 8)),)
+    )
+    before, within = (Model("m", pipeline, ModelDefaults(), "cpu", "autocast") for _ in range(2))
+    expected = before.conditions()["negative_prompt_embeds"]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(within.conditions()["negative_prompt_embeds"], expected)
 
 
 # --- loading
@@ -148,7 +329,7 @@ def test_fingerprint_changes_with_the_weights(tiny_model_folder, tmp_path):
 def test_loaded_model_says_what_it_is(tiny_model, tiny_model_folder):
     assert tiny_model.name == str(tiny_model_folder)
     assert (tiny_model.device, tiny_model.precision) == ("cpu", "full")
-    assert (tiny_model.width, tiny_model.size_factor) == (32, 8)
+    assert tiny_model.width == 32
     assert not tiny_model.has_text_encoder
     assert tiny_model.empty_prompt is None
     assert tiny_model.scaling_for("fft") == "log"

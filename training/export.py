@@ -22,6 +22,7 @@ DECLARED = {
     "width": 256,
     "window": 0.75,
     "row_positions": "sinusoidal",
+    "mirrored_noise": True,
 }
 ABSENT = ("text_encoder", "tokenizer", "safety_checker", "feature_extractor", "image_encoder")
 

@@ -124,15 +124,10 @@ def draw_eight(model: Path, folder: Path, seeds: int = 3) -> None:
     columns = []
     for name, y in eight().items():
         matrix = sd.embed(y, feature="fft", scaling=loaded.scaling_for("fft"))
-        pictures = [np.asarray(first_of(sd.paint(loaded, matrix, seed=seed))) for seed in range(seeds)]
+        pictures = [np.asarray(sd.paint(loaded, matrix, seed=seed)) for seed in range(seeds)]
         tiles = [np.asarray(Image.fromarray(p).resize((SIDE, SIDE))) for p in pictures[:-1]]
         columns.append(np.concatenate([*tiles, caption(pictures[-1], name)]))
     Image.fromarray(np.concatenate(columns, axis=1)).save(folder / "eight_sounds.jpg", quality=86)
-
-
-def first_of(painted: Image.Image | list[Image.Image]) -> Image.Image:
-    """Take the picture, or the first of a list."""
-    return painted[0] if isinstance(painted, list) else painted
 
 
 def main(argv: list[str] | None = None) -> None:

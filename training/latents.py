@@ -12,6 +12,13 @@ from training.loop import make_accelerator
 from training.unet import latents_of
 
 
+def symmetric(latents: torch.Tensor) -> torch.Tensor:
+    """Average the latents over the mirror images and turns of a square picture, which are all the same."""
+    mean = (latents + latents.flip(3)) / 2
+    mean = (mean + mean.flip(2)) / 2
+    return (mean + mean.mT) / 2
+
+
 @torch.no_grad()
 def encode(folder: Path, batch: int = 32) -> int:
     """Encode the pictures of every shard that has no latents yet; several processes share the work.
@@ -42,7 +49,8 @@ def encode(folder: Path, batch: int = 32) -> int:
         for start in range(0, len(pictures), batch):
             x = autoencoder.to_tensor(pictures[start : start + batch], accelerator.device)
             with accelerator.autocast():
-                parts.append(vae.encode(x).latent_dist.mean.float().cpu().numpy())
+                latents = vae.encode(x).latent_dist.mean.float()
+            parts.append(symmetric(latents).cpu().numpy())
         beside = path.with_suffix(".part")
         with beside.open("wb") as file:
             np.save(file, np.concatenate(parts).astype(np.float16))

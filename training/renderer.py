@@ -1,8 +1,9 @@
 """The picture language: from the descriptors of a sound to the picture that the model learns to paint.
 
 Pitch is the number of nodal lines, the centroid their colour, noise turns lines into cloud, loudness is
-light, time is the radius (now at the centre). A seed chooses orientation, symmetry, warp and detail: never
-the meaning.
+light, time runs from the rim to the centre (now). The plate is square, and so is every figure: the same in
+the mirror, left and right, above and below, and about the diagonals. A seed chooses the modes of the plate,
+warp and detail: never the meaning.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ PALETTE = np.array(
         (0.05, 0.74, 0.88), (0.10, 0.42, 1.00), (0.30, 0.18, 1.00), (0.66, 0.14, 1.00),
     ]
 )  # fmt: skip
+FAMILIES = ((np.cos, 1), (np.cos, -1), (np.sin, 1), (np.sin, -1))  # of modes that keep the plate's symmetry
 
 
 @dataclass(frozen=True)
@@ -53,24 +55,37 @@ def ranks(field: np.ndarray) -> np.ndarray:
     return np.interp(field, grid, np.linspace(0, 1, 65)).astype(np.float32)
 
 
+def symmetric(field: np.ndarray) -> np.ndarray:
+    """Add up the eight mirror images and turns of a square field [shape=(size, size)]."""
+    both = field + field[:, ::-1]
+    both = both + both[::-1]
+    return both + both.T
+
+
 def smooth_field(rng: np.random.Generator, size: int, cells: int = 4) -> np.ndarray:
-    """Draw a smooth random field of about `cells` waves a side, deviation 1 [shape=(size, size)]."""
+    """Draw a smooth field of the plate's symmetry, about `cells` waves a side [shape=(size, size)].
+
+    Its mean is 0, its deviation 1.
+    """
     place = np.linspace(1, cells + 1, size, dtype=np.float32)
     distance = np.abs(place[:, None] - np.arange(cells + 3, dtype=np.float32))
     basis = (
         np.where(distance < 1, (4 - 6 * distance**2 + 3 * distance**3), np.clip(2 - distance, 0, 1) ** 3) / 6
     )
-    field = basis @ rng.standard_normal((cells + 3, cells + 3)).astype(np.float32) @ basis.T
+    field = symmetric(basis @ rng.standard_normal((cells + 3, cells + 3)).astype(np.float32) @ basis.T)
     return (field - field.mean()) / (field.std() + 1e-9)
 
 
 def nodal_lines(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, spacing: float) -> np.ndarray:
-    """Standing waves of one wavelength from several directions, symmetric about the centre.
+    """Superpose a few modes of a square plate that have one wavelength and one symmetry.
+
+    A mode is cos(ax)cos(by) or sin(ax)sin(by), with its mirror image about the diagonal added or subtracted:
+    Chladni's figures. Where the signs differ, the axes or diagonals are still.
 
     Parameters
     ----------
     rng : np.random.Generator
-        Chooses symmetry and orientation.
+        Chooses the modes.
     x, y : np.ndarray [shape=(size, size)]
         Pixel coordinates from the centre.
     spacing : float
@@ -81,10 +96,11 @@ def nodal_lines(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, spacing:
     np.ndarray [shape=(size, size)]
         Light from 0 to 1, greatest where the plate is still.
     """
-    count = int(rng.integers(3, 8))
-    angles = (rng.uniform(0, np.pi) + np.pi * np.arange(count) / count).astype(np.float32)
-    wave = sum(np.cos(np.float32(np.pi / spacing) * (np.cos(a) * x + np.sin(a) * y)) for a in angles)
-    wave = np.asarray(wave, np.float32)
+    shape, sign = FAMILIES[int(rng.choice(len(FAMILIES), p=(0.4, 0.25, 0.25, 0.1)))]
+    wave = np.zeros_like(x + y)
+    for angle in rng.uniform(0, np.pi / 4, int(rng.integers(1, 5))):
+        a, b = (np.float32(np.pi / spacing * part) for part in (np.cos(angle), np.sin(angle)))
+        wave += shape(a * x) * shape(b * y) + sign * shape(b * x) * shape(a * y)
     still = ranks(np.abs(wave - np.median(wave)))
     return 0.85 * np.exp(-((still / 0.24) ** 2)) + 0.15 * np.exp(-still / 0.3)
 
@@ -93,12 +109,15 @@ def cloud(rng: np.random.Generator, size: int, spacing: float) -> np.ndarray:
     """Fractal cloud whose billows shrink with the spacing of the lines they replace [shape=(size, size)]."""
     f = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None]) * spacing * 1.6
     shape = (1 + f**2) ** -1.6 * np.exp(-((f / spacing * 6.5) ** 2))
-    phases = np.fft.rfft2(rng.standard_normal((size, size), dtype=np.float32))
+    phases = np.fft.rfft2(symmetric(rng.standard_normal((size, size), dtype=np.float32)))
     return ranks(np.fft.irfft2(phases * shape, s=(size, size))) ** 1.7
 
 
 def radial(values: np.ndarray, radius: np.ndarray, reach: float) -> np.ndarray:
     """Spread 77 moments over the plate: row 76 at the centre, row 0 at `reach` pixels and beyond.
+
+    Every moment has the same area, so that what has just begun can be seen: age grows with the square of the
+    radius.
 
     Parameters
     ----------
@@ -114,12 +133,12 @@ def radial(values: np.ndarray, radius: np.ndarray, reach: float) -> np.ndarray:
     np.ndarray [shape=(size, size, ...), dtype=float32]
         The value at every pixel.
     """
-    steps = 8 * (ROWS - 1)
+    steps = 16 * (ROWS - 1)
     fine = np.linspace(0, ROWS - 1, steps + 1)
     below = np.minimum(fine.astype(int), ROWS - 2)
     part = (fine - below).reshape(-1, *[1] * (values.ndim - 1))
     table = ((1 - part) * values[below] + part * values[below + 1]).astype(np.float32)
-    return table[np.round(steps * (1 - np.clip(radius / reach, 0, 1))).astype(int)]
+    return table[np.round(steps * (1 - np.clip(radius / reach, 0, 1) ** 2)).astype(int)]
 
 
 def hues(position: np.ndarray) -> np.ndarray:
@@ -168,7 +187,8 @@ def render(d: Descriptors, seed: int, style: Style | None = None) -> np.ndarray:
     radius = np.hypot(x, y)
     spacing = style.longest * (style.shortest / style.longest) ** d.pitch
     bend = (0.10 + 0.5 * d.noisiness) * spacing
-    warp_x, warp_y = (smooth_field(rng, size) for _ in range(2))
+    warp_y, warp_x = np.gradient(smooth_field(rng, size))  # of a symmetric field: keeps the symmetry
+    bend = bend / (np.hypot(warp_x, warp_y).mean() + 1e-9)
     lines = nodal_lines(rng, x + bend * warp_x, y + bend * warp_y, spacing)
     billow = cloud(rng, size, spacing * unit)
     share = d.noisiness**2 * (3 - 2 * d.noisiness)

@@ -17,6 +17,7 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch.nn import functional
 
 from sound_diffusion.embeddings import row_positions
+from sound_diffusion.symmetry import mirrored
 from training import dataset
 from training.loop import Clock, LoopOptions, Step, fit, load_average, make_accelerator
 
@@ -186,7 +187,7 @@ def paint_loss(
     """Return the loss of a step, and the error of v alone."""
     latents, embeddings, targets = batch
     device = latents.device
-    noise = torch.randn(latents.shape, generator=generator).to(device)
+    noise = mirrored(torch.randn(latents.shape, generator=generator)).to(device)
     kept = (torch.rand(len(latents), generator=generator) >= options.drop).to(device)
     noisy = scheduler.add_noise(latents, noise, timesteps)
     goal = scheduler.get_velocity(latents, noise, timesteps)

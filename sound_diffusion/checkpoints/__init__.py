@@ -19,16 +19,16 @@ The table of contents needs no torch; what does, imports it when it is called.
 from __future__ import annotations
 
 from sound_diffusion.checkpoints.additions import add_lora, load_vae
-from sound_diffusion.checkpoints.families import PREDICTION_TYPES, CheckpointFamily, checkpoint_family
+from sound_diffusion.checkpoints.families import CheckpointFamily, checkpoint_family
 from sound_diffusion.checkpoints.folders import folder_parts
-from sound_diffusion.checkpoints.loading import load_checkpoint_pipeline
+from sound_diffusion.checkpoints.loading import load_checkpoint_pipeline, measured_family
 
 __all__ = [
-    "PREDICTION_TYPES",
     "CheckpointFamily",
     "add_lora",
     "checkpoint_family",
     "folder_parts",
     "load_checkpoint_pipeline",
     "load_vae",
+    "measured_family",
 ]

@@ -12,7 +12,7 @@ from sound_diffusion.checkpoints.tensors import TensorFile, TensorRecord
 from sound_diffusion.checkpoints.unpickling import printable
 from sound_diffusion.errors import ModelError, ParameterError
 
-__all__ = ["PREDICTION_TYPES", "CheckpointFamily", "TextEncoder", "checkpoint_family", "family_of"]
+__all__ = ["CheckpointFamily", "TextEncoder", "checkpoint_family", "family_of"]
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 PREDICTION_TYPES = ("epsilon", "v_prediction")

@@ -7,7 +7,9 @@ and what shapes cannot tell (heads, activations, schedules) from the configurati
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ from sound_diffusion.checkpoints.families import (
     VAE,
     CheckpointFamily,
     TextEncoder,
+    checkpoint_family,
     family_of,
 )
 from sound_diffusion.checkpoints.formats import open_tensor_file
@@ -29,7 +32,7 @@ from sound_diffusion.checkpoints.tensors import TensorFile
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["load_checkpoint_pipeline"]
+__all__ = ["load_checkpoint_pipeline", "measured_family"]
 
 NOISIEST_STEP = 999
 
@@ -61,42 +64,71 @@ def load_checkpoint_pipeline(
     ParameterError
         If `prediction_type` is unknown.
     """
+    family = measured_family(path, prediction_type)
     file = open_tensor_file(path)
-    family = family_of(file, prediction_type)
     components: dict[str, Any] = {}
     for number, encoder in enumerate(family.text_encoders):
         suffix = "_2" if number else ""
         components[f"tokenizer{suffix}"] = _load_tokenizer(family, f"tokenizer{suffix}")
         components[encoder.name] = _load_text_encoder(file, family, encoder, torch_dtype)
     components["vae"] = build_vae(file, VAE, _config(family, "vae"), torch_dtype)
-    unet = _load_unet(file, family, torch_dtype)
-    predicted = family.prediction_type
-    if predicted is None:
-        predicted = _measured_prediction_type(unet, components["tokenizer"], components["text_encoder"])
-        family = dataclasses.replace(family, prediction_type=predicted)
-        unet = _build_unet(file, family, unet.state_dict())
-    components["unet"] = unet
+    components["unet"] = _load_unet(file, family, torch_dtype)
     components["scheduler"] = _load_scheduler(family)
     return _assemble(family, components)
 
 
+def measured_family(path: Path, prediction_type: str | None = None) -> CheckpointFamily:
+    """Find out which family a checkpoint belongs to, and what its UNet predicts.
+
+    As :func:`sound_diffusion.checkpoints.checkpoint_family`; but where that leaves open what the UNet
+    predicts, it is loaded and measured, once for every file.
+
+    Parameters
+    ----------
+    path : Path
+        A .safetensors or .ckpt file.
+    prediction_type : str, optional
+        ``epsilon`` or ``v_prediction``, where the user knows better than the file.
+
+    Returns
+    -------
+    family : CheckpointFamily
+        With a ``prediction_type``.
+
+    Raises
+    ------
+    ModelError, ParameterError
+        As :func:`sound_diffusion.checkpoints.checkpoint_family`.
+    """
+    family = checkpoint_family(path, prediction_type)
+    if family.prediction_type is not None:
+        return family
+    measured = _measure_file(path.resolve(), path.stat().st_mtime_ns)
+    return dataclasses.replace(family, prediction_type=measured)
+
+
+@functools.cache
+def _measure_file(path: Path, _changed: int) -> str:
+    import torch
+
+    logging.getLogger(__name__).warning("%s does not say what it predicts: measuring it", path)
+    file = open_tensor_file(path)
+    family = family_of(file)
+    [encoder] = family.text_encoders
+    return _measured_prediction_type(
+        _load_unet(file, family, torch.float32),
+        _load_tokenizer(family, "tokenizer"),
+        _load_text_encoder(file, family, encoder, torch.float32),
+    )
+
+
 def _load_unet(file: TensorFile, family: CheckpointFamily, dtype: torch.dtype) -> Any:
+    from diffusers import UNet2DConditionModel
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
-    config = _unet_config(file, family)
-    tensors = read_part(file, UNET, dtype)
-    return _build_unet(file, family, convert_ldm_unet_checkpoint(tensors, config))
-
-
-def _unet_config(file: TensorFile, family: CheckpointFamily) -> dict[str, Any]:
     config = _config(family, "unet")
-    return config | told_sizes(file, "UNet", lambda: unet_sizes(file.records, UNET, config))
-
-
-def _build_unet(file: TensorFile, family: CheckpointFamily, state: dict[str, torch.Tensor]) -> Any:
-    from diffusers import UNet2DConditionModel
-
-    config = _unet_config(file, family)
+    config |= told_sizes(file, "UNet", lambda: unet_sizes(file.records, UNET, config))
+    state = convert_ldm_unet_checkpoint(read_part(file, UNET, dtype), config)
     return filled(lambda: UNet2DConditionModel.from_config(config), state, f"{file.path}: UNet")
 
 
