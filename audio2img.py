@@ -15,17 +15,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sound_diffusion.cli import (
-    Parser,
-    ProgressBar,
-    add_model_flags,
-    add_sound_flags,
-    add_text_flags,
-    each_input,
-    find_sounds,
-    run,
-    shared_options,
-)
+from sound_diffusion.cli import Parser, ProgressBar, add_shared_flags, run, shared_options
+from sound_diffusion.inputs import each_input, find_sounds
 
 
 def build_parser() -> Parser:
@@ -59,7 +50,9 @@ def build_parser() -> Parser:
     parser.add_argument("--skip_grid", action="store_true", help="save no grid of several pictures")
     parser.add_argument("--skip_save", action="store_true", help="save the grid alone")
     parser.add_argument(
-        "--skip-existing", action="store_true", help="do not paint again what is there already"
+        "--skip-existing",
+        action="store_true",
+        help="do not paint again what is there; a missing plot or embedding is made",
     )
     parser.add_argument(
         "--save-embedding", type=Path, metavar="FILE.npy", help="save the matrix that is painted"
@@ -67,18 +60,16 @@ def build_parser() -> Parser:
     parser.add_argument(
         "--plot", action="store_true", help="save a plot of sound, embedding and picture as well"
     )
-    add_sound_flags(parser)
-    add_text_flags(parser)
-    add_model_flags(parser)
+    add_shared_flags(parser)
     return parser
 
 
 def paint(args: argparse.Namespace) -> Iterator[str]:
     """Yield the path of every file that is written, or the command of a recipe."""
-    from sound_diffusion import outputs, pictures, recipes
+    from sound_diffusion import pictures, recipes
 
     if args.recipe is not None:
-        recipe = outputs.read_recipe(args.recipe)
+        recipe = recipes.read_recipe(args.recipe)
         for change in recipes.changes_since(recipe):
             logging.getLogger("sound_diffusion").warning("the picture would come out different: %s", change)
         yield recipes.recipe_command(recipe)
@@ -97,7 +88,7 @@ def paint(args: argparse.Namespace) -> Iterator[str]:
         skip_existing=args.skip_existing,
     )
     sounds = [None] if words_alone else find_sounds(args.prompt, args.input_folder, args.from_file)
-    plan = pictures.plan_pictures(request, n_sounds=len(sounds))
+    plan = pictures.plan_pictures(request, sounds)
     load = functools.cache(request.load)
     if args.inspect:
         yield from each_input(sounds, lambda sound: pictures.inspect_sound(sound, plan, load))

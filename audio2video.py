@@ -11,17 +11,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sound_diffusion.cli import (
-    Parser,
-    ProgressBar,
-    add_model_flags,
-    add_sound_flags,
-    add_text_flags,
-    each_input,
-    find_sounds,
-    run,
-    shared_options,
-)
+from sound_diffusion.cli import Parser, ProgressBar, add_shared_flags, run, shared_options
+from sound_diffusion.inputs import each_input, find_sounds
 
 
 def build_parser() -> Parser:
@@ -68,9 +59,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--force", action="store_true", help="start over where the folder holds another film")
     parser.add_argument("--skip-existing", action="store_true", help="leave out sounds whose film is there")
-    add_sound_flags(parser)
-    add_text_flags(parser)
-    add_model_flags(parser)
+    add_shared_flags(parser)
     return parser
 
 

@@ -9,45 +9,20 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from sound_diffusion.errors import (
-    AudioError,
-    EmbeddingError,
-    FailedInputsError,
-    PaintingError,
-    ParameterError,
-    RunFolderError,
-    SoundDiffusionError,
-    VideoError,
-)
+from sound_diffusion.errors import FailedInputsError, ParameterError, SoundDiffusionError
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
     from sound_diffusion.words import Words
 
-__all__ = [
-    "Parser",
-    "ProgressBar",
-    "add_model_flags",
-    "add_sound_flags",
-    "add_text_flags",
-    "each_input",
-    "find_sounds",
-    "run",
-    "shared_options",
-]
+__all__ = ["Parser", "ProgressBar", "add_shared_flags", "run", "shared_options"]
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-SOUND_SUFFIXES = frozenset(
-    {".aac", ".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mka", ".mkv", ".mov", ".mp3", ".mp4"}
-    | {".mpeg", ".mpg", ".oga", ".ogg", ".opus", ".w64", ".wav", ".webm", ".wma"}
-)
-Input = TypeVar("Input")
-Output = TypeVar("Output")
 
 
 class Parser(argparse.ArgumentParser):
@@ -87,7 +62,17 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescript
         return super()._get_help_string(action)
 
 
-def add_sound_flags(parser: Parser) -> None:
+def add_shared_flags(parser: Parser) -> None:
+    """Declare the flags that :func:`shared_options` reads, and those about messages."""
+    _add_sound_flags(parser)
+    _add_text_flags(parser)
+    _add_model_flags(parser)
+    messages = parser.add_argument_group("messages")
+    messages.add_argument("--quiet", action="store_true", help="print no progress and no warnings")
+    messages.add_argument("--debug", action="store_true", help="show tracebacks and library messages")
+
+
+def _add_sound_flags(parser: Parser) -> None:
     """Declare the flags that say which part of a sound is used, and how."""
     from sound_diffusion.embeddings import SCALINGS
     from sound_diffusion.features import FEATURES
@@ -107,7 +92,7 @@ def add_sound_flags(parser: Parser) -> None:
     )
 
 
-def add_text_flags(parser: Parser) -> None:
+def _add_text_flags(parser: Parser) -> None:
     """Declare the flags that bring words in."""
     group = parser.add_argument_group("text")
     group.add_argument("--textprompt", metavar="TEXT", help="words beside the sound, or alone for a picture")
@@ -122,7 +107,7 @@ def add_text_flags(parser: Parser) -> None:
     )
 
 
-def add_model_flags(parser: Parser) -> None:
+def _add_model_flags(parser: Parser) -> None:
     """Declare the flags that choose the model and how it paints."""
     from sound_diffusion.model_files import DEVICES, PRECISIONS, SAMPLERS
 
@@ -143,7 +128,7 @@ def add_model_flags(parser: Parser) -> None:
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="full: float32; autocast: half precision; auto: what suits the device",
+        help="full: float32; autocast: half precision; auto: what suits device and model",
     )
     group.add_argument("--ddim_steps", type=int, metavar="N", help="denoising steps (default: the model's)")
     group.add_argument(
@@ -160,9 +145,6 @@ def add_model_flags(parser: Parser) -> None:
     group.add_argument("--W", type=int, metavar="PIXELS", help="width (default: the model's)")
     group.add_argument("--seed", type=int, default=42, help="seed of the noise that becomes the picture")
     group.add_argument("--init-img", type=Path, metavar="PICTURE", help="a picture to start from")
-    messages = parser.add_argument_group("messages")
-    messages.add_argument("--quiet", action="store_true", help="print no progress and no warnings")
-    messages.add_argument("--debug", action="store_true", help="show tracebacks and library messages")
 
 
 def shared_options(args: argparse.Namespace) -> dict[str, Any]:
@@ -202,83 +184,6 @@ def _words(args: argparse.Namespace) -> Words | None:
         if getattr(args, flag) is not None:
             raise ParameterError(f"--{flag.replace('_', '-')} alone", "--textprompt as well")
     return None
-
-
-def find_sounds(
-    paths: Iterable[Path], folder: Path | None = None, list_file: Path | None = None
-) -> list[Path]:
-    """Gather sounds from the command line, a folder and a list.
-
-    Parameters
-    ----------
-    paths : iterable of Path
-        Files that were named.
-    folder : Path, optional
-        Its files with the suffix of a sound, in alphabetical order.
-    list_file : Path, optional
-        A text file with a path on each line.
-
-    Returns
-    -------
-    sounds : list of Path
-        At least one.
-
-    Raises
-    ------
-    ParameterError
-        If there is none, or folder or list cannot be read.
-    """
-    sounds = list(paths)
-    if folder is not None:
-        if not folder.is_dir():
-            raise ParameterError(f"--input_folder {folder}: not a folder", "a folder of sounds")
-        found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SOUND_SUFFIXES and p.is_file())
-        if not found:
-            raise ParameterError(
-                f"--input_folder {folder}: no sound in it", "files such as .wav, .flac or .mp3"
-            )
-        sounds += found
-    if list_file is not None:
-        try:
-            lines = list_file.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ParameterError(
-                f"--from-file {list_file}: cannot be read ({error})", "a text file"
-            ) from error
-        sounds += [Path(line.strip()) for line in lines if line.strip()]
-    if not sounds:
-        raise ParameterError("no sound was given", "the path of at least one")
-    return sounds
-
-
-def each_input(inputs: Sequence[Input], work: Callable[[Input], Iterator[Output]]) -> Iterator[Output]:
-    """Work on every input, and name those that failed at the end.
-
-    Parameters
-    ----------
-    inputs : sequence
-    work : callable
-        Yields the results of one input.
-
-    Yields
-    ------
-    result
-        What `work` yields.
-
-    Raises
-    ------
-    FailedInputsError
-        At the end, if some inputs could not be used. Errors that would meet the other inputs too, such as a
-        missing model or a full disk, are raised at once.
-    """
-    failures: list[SoundDiffusionError] = []
-    for each in inputs:
-        try:
-            yield from work(each)
-        except (AudioError, EmbeddingError, PaintingError, RunFolderError, VideoError) as error:
-            failures.append(error)
-    if failures:
-        raise FailedInputsError(failures)
 
 
 def run(

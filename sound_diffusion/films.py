@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sound_diffusion.audio import stream_audio
-from sound_diffusion.diffusion import PaintSettings, load_picture, paint_batch
+from sound_diffusion.diffusion import load_picture, paint_batch
 from sound_diffusion.errors import OutputError, ParameterError, VideoError
-from sound_diffusion.model_files import ModelDefaults, find_model, read_defaults
 from sound_diffusion.models import Model
-from sound_diffusion.outputs import check_place, make_folder, run_name, versions, write_atomically
-from sound_diffusion.requests import Request
+from sound_diffusion.outputs import check_place, make_folder, run_name, write_atomically
+from sound_diffusion.recipes import read_recipe, versions
+from sound_diffusion.requests import Plan, Request
 from sound_diffusion.run_folder import RunFolder
 from sound_diffusion.timeline import Frame, Timeline, frame_features
 from sound_diffusion.typing import FloatArray
@@ -26,8 +26,6 @@ from sound_diffusion.video import FILM_SUFFIXES, Film, SoundTrack, encode_film
 from sound_diffusion.words import finish_embedding, pooled_words
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from sound_diffusion.cli import ProgressBar
 
 __all__ = ["MODES", "FilmPlan", "FilmRequest", "make_film", "plan_films"]
@@ -98,6 +96,11 @@ class FilmRequest(Request):
         self.timeline(n_samples=1, declared_window=None)  # checks fps, window, preview and seed mode
 
     @property
+    def over_pictures(self) -> bool:
+        """Whether each frame is painted over the one before."""
+        return self.mode == "img2img"
+
+    @property
     def film_suffix(self) -> str:
         """Suffix of the film, with its dot."""
         if self.output is None:
@@ -131,14 +134,7 @@ class FilmRequest(Request):
         )
 
 
-@dataclass(frozen=True)
-class FilmPlan:
-    """A request with everything filled in that the model declares; made before the model is loaded."""
-
-    request: FilmRequest
-    defaults: ModelDefaults
-    settings: PaintSettings
-    init_image: Image.Image | None
+FilmPlan: TypeAlias = Plan[FilmRequest]
 
 
 @dataclass(frozen=True)
@@ -205,18 +201,11 @@ def plan_films(request: FilmRequest, sounds: Sequence[Path]) -> FilmPlan:
         other = by_name.setdefault(request.run_name(sound).casefold(), sound)
         if other != sound:
             raise ParameterError(f"{other} and {sound} would share a run folder", "different file names")
-    check_place(request.outdir)
     if request.output is not None and request.output.suffix:
         check_place(request.output.parent)
         if request.output.is_dir():
             raise ParameterError(f"--output {request.output}: a folder", "the name of a film")
-    defaults = read_defaults(find_model(request.model))
-    return FilmPlan(
-        request,
-        defaults,
-        request.settings(defaults, over_pictures=request.mode == "img2img"),
-        None if request.init_image is None else load_picture(request.init_image),
-    )
+    return FilmPlan.of(request)
 
 
 def make_film(sound: Path, plan: FilmPlan, load: Callable[[], Model], bar: ProgressBar) -> Iterator[Path]:
@@ -284,7 +273,7 @@ def _check_overwrites(sound: Path, film: Path, request: FilmRequest) -> None:
 def _manifest(run: Run) -> dict[str, Any]:
     """Everything that decides what the frames look like, in JSON types."""
     plan, timeline = run.plan, run.timeline
-    request = plan.request.recipe(run.sound, plan.defaults, plan.settings) | {
+    request = plan.recipe(run.sound) | {
         "fps": str(timeline.fps),
         "window": None if timeline.window is None else str(timeline.window),
         "preview": plan.request.preview,
@@ -339,6 +328,9 @@ def _encode_draft(run: Run, recipe: dict[str, Any], n_frames: int) -> None:
 def _paint_frames(run: Run, model: Model, recipe: dict[str, Any], start: int) -> Iterator[Frame]:
     """Paint and save frame after frame; the previous picture is the state."""
     plan = run.plan
+    recipe = recipe | {"device": model.device, "precision": model.precision, "versions": versions()}
+    if start:
+        _compare_arithmetic(run.folder.frame(start - 1), recipe)
     previous = plan.init_image
     if start and plan.request.mode == "img2img":
         previous = load_picture(run.folder.frame(start - 1))
@@ -353,14 +345,21 @@ def _paint_frames(run: Run, model: Model, recipe: dict[str, Any], start: int) ->
             pooled=pooled_words(plan.request.words, model, _position(run, batch[0][0])),
         )
         for (frame, _), picture in zip(batch, pictures, strict=True):
-            run.folder.save_frame(
-                frame.index,
-                picture,
-                recipe | {"frame": frame.index, "seed": frame.seed, "versions": versions()},
-            )
+            run.folder.save_frame(frame.index, picture, recipe | {"frame": frame.index, "seed": frame.seed})
             yield frame
         if plan.request.mode == "img2img":
             previous = pictures[-1]
+
+
+def _compare_arithmetic(frame: Path, recipe: dict[str, Any]) -> None:
+    """Say so where a frame was painted on another device or in another precision than the next ones."""
+    earlier = read_recipe(frame)
+    was, now = (tuple(made.get(entry) for entry in ("device", "precision")) for made in (earlier, recipe))
+    if was != now:
+        logger.warning(
+            "%s was painted on %s in precision %s, what follows on %s in %s: the film will not be the same "
+            "to the byte (--force starts over)", frame, *was, *now,
+        )  # fmt: skip
 
 
 def _embed_frame(run: Run, model: Model, frame: Frame, matrix: FloatArray) -> FloatArray:

@@ -1,10 +1,9 @@
-"""Results on disk: names and numbers, recipes that travel inside pictures, writes that are all or nothing."""
+"""Results on disk: names and numbers, and writes that are all or nothing."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import re
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from sound_diffusion.errors import OutputError, SoundDiffusionError
+from sound_diffusion.recipes import png_chunks, read_recipe
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -20,23 +20,16 @@ if TYPE_CHECKING:
 __all__ = [
     "check_place",
     "make_folder",
-    "prompt_text",
-    "read_recipe",
     "recipes_in",
     "remove_file",
     "remove_parts",
     "run_name",
     "save_picture",
     "text_name",
-    "versions",
     "whole_file",
     "write_atomically",
 ]
 
-RECIPE_KEY = "sound_diffusion"
-PARAMETERS_KEY = "parameters"
-# As stable-diffusion-webui writes them.
-SAMPLER_NAMES = {"ddim": "DDIM", "plms": "PLMS", "euler": "Euler", "dpm++": "DPM++ 2M", "lcm": "LCM"}
 PART_SUFFIX = ".part"  # of files that are not whole yet
 PICTURE_NUMBER = re.compile(r"(\d{5,})\.png")
 
@@ -49,16 +42,6 @@ def run_name(path: Path) -> str:
 def text_name(text: str) -> str:
     """Name the results of a text: its letters and digits, the first of them."""
     return re.sub(r"[\W_]+", "-", text).strip("-")[:60].strip("-") or "text"
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a picture depends on, by package name."""
-    from importlib.metadata import version
-
-    import sound_diffusion
-
-    packages = ("torch", "diffusers", "numpy", "librosa")
-    return {RECIPE_KEY: sound_diffusion.__version__, **{package: version(package) for package in packages}}
 
 
 def make_folder(folder: Path) -> None:
@@ -218,83 +201,15 @@ def save_picture(picture: Image.Image, folder: Path, recipe: Mapping[str, Any], 
 
 
 def write_png(picture: Image.Image, file: IO[bytes], recipe: Mapping[str, Any]) -> None:
-    """Write a picture as PNG with its recipe in two text chunks: for people's tools, and for this program."""
-    from PIL.PngImagePlugin import PngInfo
-
-    info = PngInfo()
-    info.add_itxt(PARAMETERS_KEY, parameters_text(recipe).encode(errors="replace"))
-    info.add_itxt(RECIPE_KEY, json.dumps(recipe, sort_keys=True))
-    picture.save(file, format="PNG", pnginfo=info)
+    """Write a picture as PNG with its recipe inside."""
+    picture.save(file, format="PNG", pnginfo=png_chunks(recipe))
 
 
-def parameters_text(recipe: Mapping[str, Any]) -> str:
-    """Write a recipe in the form that Stable Diffusion tools show and read.
-
-    The form is the one of the ``parameters`` chunk of stable-diffusion-webui: the prompt on the first line,
-    then comma-separated settings.
-    """
-    parts = [
-        f"Steps: {recipe['steps']}",
-        f"Sampler: {SAMPLER_NAMES[recipe['sampler']]}",
-        f"CFG scale: {recipe['guidance']:g}",
-        f"Seed: {recipe['seed']}",
-        f"Size: {recipe['width']}x{recipe['height']}",
-        f"Model: {Path(recipe['model']).stem}",
-    ]
-    if recipe.get("init_image"):
-        parts.append(f"Denoising strength: {recipe['strength']:g}")
-    return f"{prompt_text(recipe)}\n{', '.join(parts)}"
-
-
-def prompt_text(recipe: Mapping[str, Any]) -> str:
-    """Say in one line what a picture was painted from: the words, the sound, or both."""
-    parts = [recipe["textprompt"]] if recipe.get("textprompt") else []
-    if recipe.get("sound"):
-        parts += [Path(recipe["sound"]).name, recipe["feature"], f"scaling {recipe['scaling']}"]
-    return " ".join(", ".join(parts).split())
-
-
-def read_recipe(path: Path) -> dict[str, Any]:
-    """Read the recipe that a picture carries.
-
-    Parameters
-    ----------
-    path : Path
-        A PNG file that this program wrote.
-
-    Returns
-    -------
-    recipe : dict
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be read or carries no recipe; its exit code is 2.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            text = picture.info.get(RECIPE_KEY)
-        recipe = json.loads(text) if text else None
-    except (OSError, ValueError, SyntaxError) as error:
-        raise _no_recipe(path, f"cannot be read ({error})") from error
-    if not isinstance(recipe, dict):
-        raise _no_recipe(path, "carries no recipe")
-    return recipe
-
-
-def _no_recipe(path: Path, problem: str) -> OutputError:
-    error = OutputError(f"{path}: {problem}", "a PNG file that this program wrote")
-    error.exit_code = 2
-    return error
-
-
-def recipes_in(folder: Path) -> list[dict[str, Any]]:
+def recipes_in(folder: Path) -> dict[Path, dict[str, Any]]:
     """Return the recipes of the numbered pictures in a folder; files without one are passed over."""
-    recipes = []
+    recipes = {}
     for path in sorted(folder.glob("*.png")) if folder.is_dir() else []:
         if PICTURE_NUMBER.fullmatch(path.name):
             with contextlib.suppress(OutputError):
-                recipes.append(read_recipe(path))
+                recipes[path] = read_recipe(path)
     return recipes

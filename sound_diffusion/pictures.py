@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,37 +11,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sound_diffusion.audio import check_sound_file, load_audio
-from sound_diffusion.diffusion import PaintSettings, check_seeds, load_picture, paint_batch, steps_to_run
+from sound_diffusion.diffusion import check_seeds, load_picture, paint_batch, steps_to_run
 from sound_diffusion.embeddings import check_embedding, load_embedding
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.features import extract
 from sound_diffusion.inspection import compare, statistics_table
-from sound_diffusion.model_files import ModelDefaults, find_model, read_defaults, read_width
+from sound_diffusion.model_files import find_model, read_width
 from sound_diffusion.models import Model
 from sound_diffusion.outputs import (
     check_place,
-    prompt_text,
     recipes_in,
     run_name,
     save_picture,
     text_name,
-    versions,
     write_atomically,
 )
-from sound_diffusion.requests import Request
+from sound_diffusion.recipes import prompt_text, versions
+from sound_diffusion.requests import Plan, Request
 from sound_diffusion.typing import FloatArray
-from sound_diffusion.words import finish_embedding, pooled_words
+from sound_diffusion.words import Words, finish_embedding, pooled_words
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = [
-    "PicturePlan",
-    "PictureRequest",
-    "inspect_sound",
-    "paint_sound",
-    "plan_pictures",
-]
+__all__ = ["PicturePlan", "PictureRequest", "inspect_sound", "paint_sound", "plan_pictures"]
 
 EMBEDDING_SUFFIX = ".npy"
 # Entries of a recipe that may differ where a picture counts as there already: files are known by their
@@ -64,7 +57,7 @@ class PictureRequest(Request):
     save_embedding : Path or None
         A .npy file for the matrix that is painted.
     skip_existing : bool
-        Whether pictures that are there already are left out.
+        Whether pictures that are there already are left out. A plot or an embedding that is missing is made.
     """
 
     outdir: Path = Path("outputs/audio2img-samples")
@@ -91,6 +84,10 @@ class PictureRequest(Request):
             raise ParameterError("--textpromptend for a picture", "a film: audio2video.py")
         if not (self.grid or self.save_samples or self.save_embedding):
             raise ParameterError("--skip_save with --skip_grid: nothing is saved", "one of them")
+        if self.plot and not self.save_samples:
+            raise ParameterError(
+                "--plot with --skip_save", "a picture that the plot goes beside", "leave out one of them"
+            )
         if self.save_embedding is not None and self.save_embedding.suffix != EMBEDDING_SUFFIX:
             raise ParameterError(f"--save-embedding {self.save_embedding}", "a name that ends in .npy")
 
@@ -101,26 +98,13 @@ class PictureRequest(Request):
 
 
 @dataclass(frozen=True)
-class PicturePlan:
-    """A request with everything filled in that the model declares; made before the model is loaded.
+class PicturePlan(Plan[PictureRequest]):
+    """What is painted of every sound."""
 
-    Attributes
-    ----------
-    request : PictureRequest
-    defaults : ModelDefaults
-        What the model declares.
-    settings : PaintSettings
-    embedding_width : int or None
-        Columns D of the model's embeddings, if they can be told before it is loaded.
-    init_image : PIL.Image.Image or None
-        The picture to start from.
-    """
-
-    request: PictureRequest
-    defaults: ModelDefaults
-    settings: PaintSettings
-    embedding_width: int | None
-    init_image: Image.Image | None
+    @functools.cached_property
+    def embedding_width(self) -> int | None:
+        """Columns D of the model's embeddings, if they can be told before it is loaded."""
+        return read_width(find_model(self.request.model))
 
     @property
     def n_steps(self) -> int:
@@ -130,14 +114,14 @@ class PicturePlan:
         return steps * self.request.n_samples * self.request.n_iter
 
 
-def plan_pictures(request: PictureRequest, n_sounds: int = 1) -> PicturePlan:
+def plan_pictures(request: PictureRequest, sounds: Sequence[Path | None]) -> PicturePlan:
     """Check a request against the model that it names, without loading the model.
 
     Parameters
     ----------
     request : PictureRequest
-    n_sounds : int
-        How many sounds will be painted.
+    sounds : sequence of Path or None
+        What will be painted; None stands for the words of the request alone.
 
     Returns
     -------
@@ -153,21 +137,22 @@ def plan_pictures(request: PictureRequest, n_sounds: int = 1) -> PicturePlan:
         If settings of the request and the model do not go together, or the picture to start from cannot be
         read.
     """
-    if request.save_embedding is not None and n_sounds != 1:
-        raise ParameterError(f"--save-embedding with {n_sounds} sounds", "one sound")
-    check_place(request.outdir)
+    if request.save_embedding is not None and len(sounds) != 1:
+        raise ParameterError(f"--save-embedding with {len(sounds)} sounds", "one sound")
+    if request.words is not None and None in sounds:
+        for flag, value in (
+            ("--text-weight", request.words.weight),
+            ("--textstrength", request.words.strength),
+        ):
+            if value is not None:
+                raise ParameterError(
+                    f"{flag} {value} for words alone",
+                    "a sound beside the words",
+                    f"add --prompt PATH or leave out {flag}",
+                )
     if request.save_embedding is not None:
         check_place(request.save_embedding.parent)
-    location = find_model(request.model)
-    defaults = read_defaults(location)
-    settings = request.settings(defaults, over_pictures=request.init_image is not None)
-    return PicturePlan(
-        request,
-        defaults,
-        settings,
-        read_width(location),
-        None if request.init_image is None else load_picture(request.init_image),
-    )
+    return PicturePlan.of(request)
 
 
 def paint_sound(
@@ -203,23 +188,28 @@ def paint_sound(
     request = plan.request
     recipe = _recipe(sound, plan)
     folder = request.outdir / (run_name(sound) if sound is not None else text_name(recipe["textprompt"]))
-    done = _painted_seeds(folder, recipe) if request.skip_existing else set()
-    missing = [[seed for seed in seeds if seed not in done] for seeds in request.batches()]
-    if not any(missing):
+    there = _painted(folder, recipe, request) if request.skip_existing else {}
+    missing = [[seed for seed in seeds if seed not in there] for seeds in request.batches()]
+    unplotted = [path for path in there.values() if request.plot and not _plot_path(path).exists()]
+    embedding_path = request.save_embedding
+    if embedding_path is not None and embedding_path.exists() and not any(missing):
+        embedding_path = None
+    if not (any(missing) or unplotted or embedding_path):
         return
     source = _read(sound, plan)
     on_step(0)
     model = load()
     on_step(0)
-    if sound is None and request.words is not None:
-        embedding = request.words.encode(model)
-    else:
-        matrix = _matrix(source, sound, recipe, model)
-        embedding = finish_embedding(matrix, recipe["scaling"], model, request.words)
-    if request.save_embedding is not None:
-        yield _save_embedding(request.save_embedding, embedding)
-        if not (request.save_samples or request.grid):
-            return
+    embedding = _embed(source, sound, recipe, model, request.words)
+    if embedding_path is not None:
+        yield _save_embedding(embedding_path, embedding)
+    if not (request.save_samples or request.grid):
+        return
+    save_plot = functools.partial(
+        _save_plot, samples=source.samples, embedding=embedding, title=prompt_text(recipe)
+    )
+    for path in unplotted:
+        yield save_plot(path, load_picture(path))
     recipe |= {"device": model.device, "precision": model.precision, "versions": versions()}
     pictures = []
     pooled = pooled_words(request.words, model, alone=sound is None)
@@ -229,7 +219,7 @@ def paint_sound(
             path = save_picture(picture, folder, recipe | own)
             yield path
             if request.plot:
-                yield _save_plot(path, picture, source.samples, embedding, recipe)
+                yield save_plot(path, picture)
     # A grid shows a whole request; where every picture is saved, that of a single one would be a copy.
     if request.grid and missing == request.batches() and (len(pictures) > 1 or not request.save_samples):
         yield _save_grid(pictures, folder, request, recipe)
@@ -285,11 +275,20 @@ def _read(sound: Path | None, plan: PicturePlan) -> Source:
     return Source(samples=load_audio(sound, offset=plan.request.offset, duration=plan.request.duration))
 
 
-def _matrix(source: Source, sound: Path | None, recipe: dict[str, Any], model: Model) -> FloatArray:
+def _matrix(source: Source, sound: Path, recipe: dict[str, Any], model: Model) -> FloatArray:
     if source.samples is not None:
         return extract(source.samples, recipe["feature"], model.width)
     assert source.matrix is not None
     return check_embedding(source.matrix, model.width, str(sound))
+
+
+def _embed(
+    source: Source, sound: Path | None, recipe: dict[str, Any], model: Model, words: Words | None
+) -> FloatArray:
+    if sound is None:
+        assert words is not None
+        return words.encode(model)
+    return finish_embedding(_matrix(source, sound, recipe, model), recipe["scaling"], model, words)
 
 
 def _paint(
@@ -324,7 +323,7 @@ def _recipe(sound: Path | None, plan: PicturePlan) -> dict[str, Any]:
     """Everything that the pictures of a sound have in common, in JSON types."""
     if sound is not None:
         check_sound_file(sound)
-    recipe = plan.request.recipe(sound, plan.defaults, plan.settings) | {"fixed_code": False}
+    recipe = plan.recipe(sound) | {"fixed_code": False}
     if _is_embedding(sound):
         # A matrix that somebody made is painted as it is, unless it is asked otherwise.
         scaling = "none" if plan.request.scaling == "auto" else plan.request.scaling
@@ -343,13 +342,14 @@ def _groups(seeds: list[int], size: int) -> list[list[int]]:
     return groups
 
 
-def _painted_seeds(folder: Path, recipe: dict[str, Any]) -> set[int]:
-    """Seeds of the pictures in a folder that were painted by the same recipe."""
+def _painted(folder: Path, recipe: dict[str, Any], request: PictureRequest) -> dict[int, Path]:
+    """Find the pictures of a request that were painted by the same recipe, by their seeds."""
     identity = recipe.keys() - set(NOT_IDENTITY)
+    wanted = {seed for seeds in request.batches() for seed in seeds}
     return {
-        done["seed"]
-        for done in recipes_in(folder)
-        if "seed" in done and all(done.get(key) == recipe[key] for key in identity)
+        done["seed"]: path
+        for path, done in recipes_in(folder).items()
+        if done.get("seed") in wanted and all(done.get(key) == recipe[key] for key in identity)
     }
 
 
@@ -359,20 +359,18 @@ def _save_embedding(path: Path, embedding: FloatArray) -> Path:
     return path
 
 
+def _plot_path(picture: Path) -> Path:
+    return picture.with_name(f"plot-{picture.name}")
+
+
 def _save_plot(
-    path: Path,
-    picture: Image.Image,
-    samples: FloatArray | None,
-    embedding: FloatArray,
-    recipe: dict[str, Any],
+    path: Path, picture: Image.Image, *, samples: FloatArray | None, embedding: FloatArray, title: str
 ) -> Path:
     from sound_diffusion.plots import plot_picture
 
-    plot_path = path.with_name(f"plot-{path.name}")
-    title = prompt_text(recipe)
-    with write_atomically(plot_path) as file:
+    with write_atomically(_plot_path(path)) as file:
         plot_picture(picture, samples, embedding, title, file)
-    return plot_path
+    return _plot_path(path)
 
 
 def _save_grid(

@@ -14,7 +14,7 @@ import numpy as np
 from sound_diffusion.constants import N_ROWS, SAMPLE_RATE
 from sound_diffusion.features import N_MELS, extract_at
 from sound_diffusion.timeline import SampleBuffer
-from sound_diffusion.typing import FloatArray
+from sound_diffusion.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ def plot_picture(
     ----------
     picture : PIL.Image.Image
     samples : np.ndarray [shape=(n,), dtype=float32] or None
-        The sound at 44,100 Hz. None where the embedding came from a file.
+        The sound at 44,100 Hz. None where there is none: words alone, or an embedding from a file.
     embedding : np.ndarray [shape=(77, D), dtype=float32]
         What the model was fed.
     title : str
@@ -55,14 +55,14 @@ def plot_picture(
     """
     figure = _figure((13, 4.2))
     wave, heat, image = figure.subplots(1, 3, width_ratios=[1, 1.25, 1])
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(title, fontsize=11, parse_math=False)  # a prompt may hold dollars
     if samples is not None:
-        sound = sound_overview(iter([samples]), len(samples))
-        seconds = np.linspace(0, sound.duration, len(sound.low))
-        wave.fill_between(seconds, sound.low, sound.high, color=WAVE_COLOUR, linewidth=0.4)
-        wave.set(title="waveform", xlabel="seconds", ylabel="sample", xlim=(0, sound.duration))
+        low, high = _extremes(samples, _column_edges(len(samples))[:-1])
+        duration = len(samples) / SAMPLE_RATE
+        wave.fill_between(np.linspace(0, duration, len(low)), low, high, color=WAVE_COLOUR, linewidth=0.4)
+        wave.set(title="waveform", xlabel="seconds", ylabel="sample", xlim=(0, duration))
     else:
-        wave.text(0.5, 0.5, "an embedding\nfrom a file", ha="center", va="center")
+        wave.text(0.5, 0.5, "no sound", ha="center", va="center")
         wave.set_axis_off()
     drawn = heat.imshow(embedding, aspect="auto", interpolation="nearest", cmap="magma")
     heat.set(title=f"embedding {embedding.shape}", xlabel="column", ylabel="row (time goes down)")
@@ -107,7 +107,7 @@ def sound_overview(blocks: Iterator[FloatArray], n_samples: int) -> SoundOvervie
     -------
     overview : SoundOverview
     """
-    edges = np.unique(np.linspace(0, n_samples, OVERVIEW_COLUMNS + 1).astype(np.int64))
+    edges = _column_edges(n_samples)
     # As many columns at a time as a feature has moments, fewer where they are long.
     at_once = max(1, min(N_ROWS, OVERVIEW_SAMPLES * (len(edges) - 1) // n_samples))
     buffer = SampleBuffer(blocks)
@@ -117,12 +117,23 @@ def sound_overview(blocks: Iterator[FloatArray], n_samples: int) -> SoundOvervie
         first = max(int(stretch[0]) - MEL_REACH, 0)
         samples = buffer.read(first, int(stretch[-1]) + MEL_REACH)
         inner = samples[stretch[0] - first : stretch[-1] - first]
-        low.append(np.minimum.reduceat(inner, stretch[:-1] - stretch[0]))
-        high.append(np.maximum.reduceat(inner, stretch[:-1] - stretch[0]))
+        lowest, highest = _extremes(inner, stretch[:-1] - stretch[0])
+        low.append(lowest)
+        high.append(highest)
         middles = (stretch[:-1] + stretch[1:]) // 2 - first
         levels.append(extract_at(samples, middles, "melspectrogram", N_MELS)[: len(middles)])
     duration = n_samples / SAMPLE_RATE
     return SoundOverview(duration, np.concatenate(low), np.concatenate(high), np.concatenate(levels))
+
+
+def _column_edges(n_samples: int) -> IntArray:
+    """Divide samples into as many stretches as a plot has columns, or fewer that hold one sample each."""
+    return np.unique(np.linspace(0, n_samples, OVERVIEW_COLUMNS + 1).astype(np.int64))
+
+
+def _extremes(samples: FloatArray, starts: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Find the lowest and the highest sample of each stretch."""
+    return np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts)
 
 
 def contact_sheet(frames: Sequence[tuple[Path, Fraction]], sound: SoundOverview, file: IO[bytes]) -> None:

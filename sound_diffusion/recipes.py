@@ -1,20 +1,35 @@
-"""From a recipe back to the command that makes a picture, or the film that it is a frame of, again."""
+"""Recipes: what a picture was made from and how, as it travels inside the picture, and the way back to it."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sound_diffusion.audio import hash_file
-from sound_diffusion.errors import ParameterError, SoundDiffusionError
+from sound_diffusion.errors import OutputError, ParameterError, SoundDiffusionError
 from sound_diffusion.model_files import find_model, fingerprint
-from sound_diffusion.outputs import versions
 
-__all__ = ["changes_since", "recipe_command"]
+if TYPE_CHECKING:
+    from PIL.PngImagePlugin import PngInfo
 
+__all__ = [
+    "changes_since",
+    "parameters_text",
+    "png_chunks",
+    "prompt_text",
+    "read_recipe",
+    "recipe_command",
+    "versions",
+]
+
+RECIPE_KEY = "sound_diffusion"
+PARAMETERS_KEY = "parameters"
+# As stable-diffusion-webui writes them.
+SAMPLER_NAMES = {"ddim": "DDIM", "plms": "PLMS", "euler": "Euler", "dpm++": "DPM++ 2M", "lcm": "LCM"}
 # Flags by the entries of a recipe that they set, in the order in which they are printed. None goes unsaid.
 SHARED_FLAGS = {
     "feature": "--feature",
@@ -53,13 +68,96 @@ FILM_FLAGS = {
 SWITCHES = {"low_memory": "--low-memory", "safety_checker": "--safety-checker", "fixed_code": "--fixed_code"}
 
 
+def versions() -> dict[str, str]:
+    """Versions of what a picture depends on, by package name."""
+    from importlib.metadata import version
+
+    import sound_diffusion
+
+    packages = ("torch", "diffusers", "numpy", "librosa")
+    return {RECIPE_KEY: sound_diffusion.__version__, **{package: version(package) for package in packages}}
+
+
+def png_chunks(recipe: Mapping[str, Any]) -> PngInfo:
+    """Write a recipe into two text chunks of a PNG: for people's tools, and for :func:`read_recipe`."""
+    from PIL.PngImagePlugin import PngInfo
+
+    chunks = PngInfo()
+    chunks.add_itxt(PARAMETERS_KEY, parameters_text(recipe).encode(errors="replace"))
+    chunks.add_itxt(RECIPE_KEY, json.dumps(recipe, sort_keys=True))
+    return chunks
+
+
+def parameters_text(recipe: Mapping[str, Any]) -> str:
+    """Write a recipe in the form that Stable Diffusion tools show and read.
+
+    The form is the one of the ``parameters`` chunk of stable-diffusion-webui: the prompt on the first line,
+    then comma-separated settings.
+    """
+    parts = [
+        f"Steps: {recipe['steps']}",
+        f"Sampler: {SAMPLER_NAMES[recipe['sampler']]}",
+        f"CFG scale: {recipe['guidance']:g}",
+        f"Seed: {recipe['seed']}",
+        f"Size: {recipe['width']}x{recipe['height']}",
+        f"Model: {Path(recipe['model']).stem}",
+    ]
+    if recipe.get("init_image"):
+        parts.append(f"Denoising strength: {recipe['strength']:g}")
+    return f"{prompt_text(recipe)}\n{', '.join(parts)}"
+
+
+def prompt_text(recipe: Mapping[str, Any]) -> str:
+    """Say in one line what a picture was painted from: the words, the sound, or both."""
+    parts = [recipe["textprompt"]] if recipe.get("textprompt") else []
+    if recipe.get("sound"):
+        parts += [Path(recipe["sound"]).name, recipe["feature"], f"scaling {recipe['scaling']}"]
+    return " ".join(", ".join(parts).split())
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """Read the recipe that a picture carries.
+
+    Parameters
+    ----------
+    path : Path
+        A PNG file that this program wrote.
+
+    Returns
+    -------
+    recipe : dict
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be read or carries no recipe; its exit code is 2.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            text = picture.info.get(RECIPE_KEY)
+        recipe = json.loads(text) if text else None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise _no_recipe(path, f"cannot be read ({error})") from error
+    if not isinstance(recipe, dict):
+        raise _no_recipe(path, "carries no recipe")
+    return recipe
+
+
+def _no_recipe(path: Path, problem: str) -> OutputError:
+    error = OutputError(f"{path}: {problem}", "a PNG file that this program wrote")
+    error.exit_code = 2
+    return error
+
+
 def recipe_command(recipe: Mapping[str, Any]) -> str:
     """Write the command that makes a picture again.
 
     Parameters
     ----------
     recipe : mapping
-        From :func:`sound_diffusion.outputs.read_recipe`.
+        From :func:`read_recipe`.
 
     Returns
     -------
@@ -124,6 +222,8 @@ def _unsaid(recipe: Mapping[str, Any], *, is_film: bool) -> set[str]:
     unsaid = {entry for entry in ("offset", "eta") if not recipe.get(entry)}
     if recipe.get("feature") in ("embedding", "text"):
         unsaid.add("feature")
+    if recipe.get("sound") is None:
+        unsaid |= {"text_weight", "textstrength"}
     if recipe.get("lora") is None:
         unsaid.add("lora_strength")
     if recipe.get("init_image") is None and not is_film:

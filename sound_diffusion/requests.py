@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from sound_diffusion.audio import hash_file
-from sound_diffusion.diffusion import PaintSettings, check_seeds, settings_for, steps_to_run
+from sound_diffusion.diffusion import PaintSettings, check_seeds, load_picture, settings_for, steps_to_run
 from sound_diffusion.embeddings import SCALINGS
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.features import get_feature
-from sound_diffusion.model_files import ModelDefaults, find_model, fingerprint, model_name
+from sound_diffusion.model_files import ModelDefaults, find_model, fingerprint, model_name, read_defaults
 from sound_diffusion.models import Model, load_model
+from sound_diffusion.outputs import check_place
 from sound_diffusion.words import Words
 
-__all__ = ["Request"]
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["Plan", "Request"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +82,17 @@ class Request:
             if path is not None and not path.is_file():
                 raise ParameterError(f"{flag} {path}: no such file", remedy="check the path")
 
-    def settings(self, defaults: ModelDefaults, *, over_pictures: bool) -> PaintSettings:
+    @property
+    def over_pictures(self) -> bool:
+        """Whether pictures are painted over others, so that the strength has to give a step."""
+        return self.init_image is not None
+
+    def settings(self, defaults: ModelDefaults) -> PaintSettings:
         """Fill in what the model declares.
 
         Parameters
         ----------
         defaults : ModelDefaults
-        over_pictures : bool
-            Whether pictures are painted over others, so that the strength has to give a step.
 
         Returns
         -------
@@ -105,7 +113,7 @@ class Request:
             eta=self.eta,
             strength=self.strength,
         )
-        if over_pictures:
+        if self.over_pictures:
             steps_to_run(settings)
         return settings
 
@@ -122,15 +130,67 @@ class Request:
             safety_checker=self.safety_checker,
         )
 
-    def recipe(self, sound: Path | None, defaults: ModelDefaults, settings: PaintSettings) -> dict[str, Any]:
+
+AnyRequest = TypeVar("AnyRequest", bound=Request)
+
+
+@dataclass(frozen=True)
+class Plan(Generic[AnyRequest]):
+    """A request with everything filled in that the model declares; made before the model is loaded.
+
+    Attributes
+    ----------
+    request : Request
+    defaults : ModelDefaults
+        What the model declares.
+    settings : PaintSettings
+    init_image : PIL.Image.Image or None
+        The picture to start from.
+    """
+
+    request: AnyRequest
+    defaults: ModelDefaults
+    settings: PaintSettings
+    init_image: Image.Image | None
+
+    @classmethod
+    def of(cls, request: AnyRequest) -> Self:
+        """Check a request against the model that it names, without loading the model.
+
+        Parameters
+        ----------
+        request : Request
+
+        Returns
+        -------
+        plan : Plan
+
+        Raises
+        ------
+        ModelError
+            If there is no such model.
+        OutputError
+            If results cannot be written where they are wanted.
+        ParameterError
+            If settings of the request and the model do not go together, or the picture to start from cannot
+            be read.
+        """
+        check_place(request.outdir)
+        defaults = read_defaults(find_model(request.model))
+        return cls(
+            request,
+            defaults,
+            request.settings(defaults),
+            None if request.init_image is None else load_picture(request.init_image),
+        )
+
+    def recipe(self, sound: Path | None) -> dict[str, Any]:
         """Return all that decides what the pictures of a sound look like, in JSON types.
 
         Parameters
         ----------
         sound : Path or None
             None for a picture of a text alone.
-        defaults : ModelDefaults
-        settings : PaintSettings
 
         Returns
         -------
@@ -138,28 +198,33 @@ class Request:
             Files are named by their path and identified by the SHA-256 of their contents, the model by its
             fingerprint.
         """
-        words = self.words
+        recipe = _file_entries("sound", sound) | self._shared_entries
+        return recipe | {"feature": "text"} if sound is None else recipe
+
+    @cached_property
+    def _shared_entries(self) -> dict[str, Any]:
+        """What the recipes of all sounds have in common: files that may be large are read once."""
+        request, words = self.request, self.request.words
         return {
-            **_file_entries("sound", sound),
-            "offset": self.offset,
-            "duration": self.duration,
-            "feature": "text" if sound is None else self.feature,
-            "scaling": defaults.scaling_for(self.feature, self.scaling),
+            "offset": request.offset,
+            "duration": request.duration,
+            "feature": request.feature,
+            "scaling": self.defaults.scaling_for(request.feature, request.scaling),
             "textprompt": None if words is None else words.prompt,
             "textpromptend": None if words is None else words.end_prompt,
             "text_weight": None if words is None else words.weight,
             "textstrength": None if words is None else words.strength,
-            "model": model_name(self.model),
-            "model_fingerprint": fingerprint(find_model(self.model)),
-            **_file_entries("vae", self.vae),
-            **_file_entries("lora", self.lora),
-            "lora_strength": self.lora_strength,
-            "low_memory": self.low_memory,
-            "safety_checker": self.safety_checker,
-            "device": self.device,
-            "precision": self.precision,
-            **_file_entries("init_image", self.init_image),
-            **asdict(settings),
+            "model": model_name(request.model),
+            "model_fingerprint": fingerprint(find_model(request.model)),
+            **_file_entries("vae", request.vae),
+            **_file_entries("lora", request.lora),
+            "lora_strength": request.lora_strength,
+            "low_memory": request.low_memory,
+            "safety_checker": request.safety_checker,
+            "device": request.device,
+            "precision": request.precision,
+            **_file_entries("init_image", request.init_image),
+            **asdict(self.settings),
         }
 
 

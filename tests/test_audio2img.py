@@ -17,8 +17,8 @@ from PIL import Image
 
 import audio2img as audio2img_script
 import sound_diffusion as sd
-from sound_diffusion import outputs, pictures, recipes
-from sound_diffusion.outputs import read_recipe
+from sound_diffusion import outputs, pictures, recipes, requests
+from sound_diffusion.recipes import read_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "audio2img.py"
@@ -218,6 +218,33 @@ def test_skip_existing_paints_what_is_missing(audio2img, sine_file):
     assert audio2img(*words, "--skip-existing").paths == []
 
 
+def test_skip_existing_makes_missing_plots_without_painting(audio2img, sine_file, monkeypatch):
+    words = ["--prompt", sine_file, "--n_iter", 2, "--skip_grid"]
+    painted = audio2img(*words, "--plot").paths
+    assert [path.name for path in painted] == ["00000.png", "plot-00000.png", "00001.png", "plot-00001.png"]
+    whole = painted[3].read_bytes()
+    painted[3].unlink()
+    monkeypatch.setattr(pictures, "paint_batch", None)
+    again = audio2img(*words, "--plot", "--skip-existing", "--quiet")
+    assert (again.code, again.err, again.paths) == (0, "", [painted[3]])
+    assert painted[3].read_bytes() == whole
+    assert audio2img(*words, "--plot", "--skip-existing").paths == []
+
+
+def test_skip_existing_saves_a_missing_embedding_without_painting(
+    audio2img, model_loads, sine_file, tmp_path, monkeypatch
+):
+    words = ["--prompt", sine_file, "--save-embedding", tmp_path / "a.npy"]
+    whole = audio2img(*words).paths[0].read_bytes()
+    (tmp_path / "a.npy").unlink()
+    monkeypatch.setattr(pictures, "paint_batch", None)
+    assert audio2img(*words, "--skip-existing").paths == [tmp_path / "a.npy"]
+    assert (tmp_path / "a.npy").read_bytes() == whole
+    model_loads.clear()
+    assert audio2img(*words, "--skip-existing").paths == []
+    assert model_loads == []
+
+
 def test_skip_existing_looks_at_the_sound_and_not_at_its_name(audio2img, sine_file):
     audio2img("--prompt", sine_file)
     soundfile.write(sine_file, np.zeros(1000), 44_100)
@@ -278,6 +305,21 @@ def test_many_sounds_load_the_model_once(audio2img, model_loads, many_sounds, tm
     assert [path.parent.name for path in done.paths] == ["sine", "a", "b", "c", "sine"]
     assert len(model_loads) == 1
     assert "20/20" in done.err
+
+
+def test_files_that_all_sounds_share_are_read_once(audio2img, many_sounds, start_picture, monkeypatch):
+    read = []
+
+    def spy(function):
+        return lambda path: read.append(path) or function(path)
+
+    monkeypatch.setattr(requests, "hash_file", spy(requests.hash_file))
+    monkeypatch.setattr(requests, "fingerprint", spy(requests.fingerprint))
+    paths = audio2img("--input_folder", many_sounds, "--init-img", start_picture).paths
+    assert read.count(start_picture) == 1
+    assert len(read) == len(set(read)) == 5  # three sounds, a picture and a model
+    assert len({read_recipe(path)["sound_sha256"] for path in paths}) == 3
+    assert len({read_recipe(path)["init_image_sha256"] for path in paths}) == 1
 
 
 def test_bad_files_among_several_are_named_at_the_end(audio2img, model_loads, many_sounds, tmp_path):
@@ -398,6 +440,7 @@ BAD_FLAGS = {
     "--outdir SOUND": "cannot be written.*--outdir",
     "--outdir SOUND/sub": "cannot be written",
     "--skip_save --skip_grid": "nothing is saved",
+    "--plot --skip_save": "--plot with --skip_save.*leave out",
     "--prompt": "--prompt.*at least one",
     "--no-such-flag": "unrecognized arguments: --no-such-flag",
     "--input_folder MISSING": "not a folder",

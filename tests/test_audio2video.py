@@ -17,7 +17,7 @@ from PIL import Image
 
 import audio2img
 import audio2video
-from sound_diffusion import films, outputs
+from sound_diffusion import films, models, recipes
 from sound_diffusion.errors import VideoError
 
 REPOSITORY = Path(__file__).parent.parent
@@ -91,7 +91,7 @@ def test_a_film_of_a_sound(make, tmp_path):
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["n_frames"] == 9
     assert manifest["request"]["window"] == "1/4"  # what the model declares
-    recipe = outputs.read_recipe(folder / "frames" / "00003.png")
+    recipe = recipes.read_recipe(folder / "frames" / "00003.png")
     assert (recipe["frame"], recipe["seed"]) == (3, 45)
 
 
@@ -191,6 +191,18 @@ def test_an_interrupted_film_goes_on(flags, make, tmp_path, monkeypatch):
     one, two = tmp_path / "out" / "noise", tmp_path / "whole" / "noise"
     assert frames_of(one) == frames_of(two)
     assert (one / "noise.mp4").read_bytes() == (two / "noise.mp4").read_bytes()
+
+
+def test_frames_of_another_precision_are_named(make, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        interrupt_after(patched, 3, KeyboardInterrupt())
+        make("--fps", 10)
+    assert recipes.read_recipe(tmp_path / "out/noise/frames/00002.png")["precision"] == "full"
+    monkeypatch.setattr(models, "cpu_precision", lambda n_parameters: "autocast")
+    said = []
+    monkeypatch.setattr(films.logger, "warning", lambda text, *values: said.append(text % values))
+    assert make("--fps", 10)[0] == 0
+    assert "00002.png was painted on cpu in precision full, what follows on cpu in autocast" in said[0]
 
 
 def test_killed_at_random_moments(make, sound, tiny_model_folder, tmp_path):

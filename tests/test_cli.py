@@ -8,16 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sound_diffusion import cli
-from sound_diffusion.cli import (
-    Parser,
-    ProgressBar,
-    add_model_flags,
-    add_sound_flags,
-    each_input,
-    find_sounds,
-    run,
-)
+from sound_diffusion import inputs
+from sound_diffusion.cli import Parser, ProgressBar, add_shared_flags, run
 from sound_diffusion.errors import (
     AudioError,
     EmbeddingError,
@@ -29,13 +21,13 @@ from sound_diffusion.errors import (
     SoundDiffusionError,
     VideoError,
 )
+from sound_diffusion.inputs import each_input, find_sounds
 
 
 @pytest.fixture
 def parser():
     parser = Parser("A script.\n\n    python script.py --flag")
-    add_sound_flags(parser)
-    add_model_flags(parser)
+    add_shared_flags(parser)
     parser.add_argument("--n_samples", type=int, default=1, help="pictures")
     parser.add_argument("--skip-existing", action="store_true", help="leave out")
     parser.add_argument("--words", nargs="*", default=[])
@@ -194,7 +186,7 @@ def run_script(work, *words):
 def argparse_parser():
     parser = Parser("A script.")
     parser.prog = "script.py"
-    add_model_flags(parser)
+    add_shared_flags(parser)
     return parser
 
 
@@ -307,4 +299,4 @@ def test_bar_counts_what_an_earlier_run_did(capsys):
 
 
 def test_suffixes_are_in_lower_case():
-    assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in cli.SOUND_SUFFIXES)
+    assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in inputs.SOUND_SUFFIXES)

@@ -17,14 +17,12 @@ from sound_diffusion.errors import OutputError
 from sound_diffusion.outputs import (
     check_place,
     make_folder,
-    parameters_text,
-    read_recipe,
     recipes_in,
     run_name,
     save_picture,
-    versions,
     write_atomically,
 )
+from sound_diffusion.recipes import parameters_text, read_recipe, versions
 
 RECIPE = {
     "sound": "sounds/bell.wav",
@@ -174,7 +172,7 @@ def test_pixels_and_recipe_come_back(tmp_path, picture):
     recipe = RECIPE | {"sound": "gläser/é 音\n.wav", "duration": None, "offset": 0.1}
     path = save_picture(picture, tmp_path, recipe)
     assert read_recipe(path) == recipe
-    assert recipes_in(tmp_path) == [recipe]
+    assert recipes_in(tmp_path) == {path: recipe}
     with Image.open(path) as saved:
         assert saved.tobytes() == picture.tobytes()
         assert saved.info["parameters"].splitlines()[0] == "é 音 .wav, fft, scaling clip"
@@ -206,8 +204,8 @@ def test_pictures_without_a_recipe(tmp_path, picture):
     picture.save(tmp_path / "00000.png")
     (tmp_path / "00001.png").write_bytes(b"no picture")
     (tmp_path / "00002.png").touch()
-    assert recipes_in(tmp_path) == []
-    assert recipes_in(tmp_path / "missing") == []
+    assert recipes_in(tmp_path) == {}
+    assert recipes_in(tmp_path / "missing") == {}
     for name in ("00000.png", "00001.png", "00002.png", "missing.png", "."):
         with pytest.raises(OutputError, match="expected a PNG file that this program wrote") as caught:
             read_recipe(tmp_path / name)

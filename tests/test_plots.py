@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sound_diffusion import plots
 from sound_diffusion.plots import plot_picture, sound_overview
 
 
@@ -39,6 +40,19 @@ def test_overview_shows_when_a_tone_begins():
     sound = overview(y)
     assert not sound.levels[:580].any()
     assert sound.levels[620:].max(axis=1).min() > 0.8
+
+
+def test_plot_of_a_picture_computes_no_spectrum(monkeypatch):
+    monkeypatch.setattr(plots, "extract_at", None)
+    file = io.BytesIO()
+    plot_picture(Image.new("RGB", (8, 8)), np.ones(5000, np.float32), np.eye(77, 32), "sound", file)
+    assert file.getvalue()
+
+
+def test_title_is_text_and_no_formula():
+    file = io.BytesIO()
+    plot_picture(Image.new("RGB", (8, 8)), None, np.eye(77, 32), r"from $5 to $10^$, \frac$", file)
+    assert file.getvalue()
 
 
 @pytest.mark.parametrize("n", [None, 1, 44_100])

@@ -1,5 +1,8 @@
 """Words beside a sound: mixes with known ends, and the text of a model that can read."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -119,6 +122,23 @@ def script(reading_folder, tmp_path, monkeypatch, capsys):
     return run
 
 
+@pytest.fixture
+def texts_of_plots(monkeypatch):
+    """List the texts of every plot that is saved."""
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+    texts = []
+    save = Figure.savefig
+
+    def spy(figure, *rest, **options):
+        save(figure, *rest, **options)
+        texts.extend(text.get_text() for text in figure.findobj(Text))
+
+    monkeypatch.setattr(Figure, "savefig", spy)
+    return texts
+
+
 def pixels(path):
     with Image.open(path) as picture:
         return np.asarray(picture)
@@ -132,6 +152,29 @@ def test_words_alone(script, tmp_path):
     assert out == [f"outputs/txt2img-samples/{name}/00000.png"]
     _, again, _ = script("--textprompt", "a grey stone", "--plms")
     assert (pixels(tmp_path / out[0]) != pixels(tmp_path / again[0])).any()
+
+
+def test_plot_of_words_alone(script, texts_of_plots):
+    code, out, err = script("--textprompt", "it costs $5 or $10^$", "--plot")
+    assert (code, err) == (0, [])
+    assert [Path(line).name for line in out] == ["00000.png", "plot-00000.png"]
+    assert "it costs $5 or $10^$" in texts_of_plots
+    assert not [text for text in texts_of_plots if "file" in text]
+
+
+def test_recipe_of_words_alone_with_a_weight_that_had_no_sound():
+    from sound_diffusion import recipes
+
+    command = recipes.recipe_command(
+        dict.fromkeys(recipe_entries()) | {"textprompt": "a", "text_weight": 0.5}
+    )
+    assert command == "python audio2img.py --textprompt a"
+
+
+def recipe_entries():
+    from sound_diffusion import recipes
+
+    return {"sound"} | recipes.SHARED_FLAGS.keys() | recipes.PICTURE_FLAGS.keys()
 
 
 def test_weights_lead_from_the_sound_to_the_text(script, sine_file, tmp_path):
@@ -152,8 +195,7 @@ def test_weights_lead_from_the_sound_to_the_text(script, sine_file, tmp_path):
 def test_the_recipe_of_a_picture_with_words(script, sine_file, tmp_path):
     import shlex
 
-    from sound_diffusion.outputs import read_recipe
-    from sound_diffusion.recipes import recipe_command
+    from sound_diffusion.recipes import read_recipe, recipe_command
 
     _, out, _ = script(
         "--prompt", sine_file, "--textprompt", 'it\'s a "planet"', "--textstrength", 3, "--plms"
@@ -178,6 +220,8 @@ def test_inspect_prints_text_and_sound_side_by_side(script, sine_file):
         (("--textprompt", "a", "--textpromptend", "b"), "audio2video"),
         (("--textprompt", "a", "--text-weight", "2"), "text-weight"),
         (("--textprompt", "a", "--textstrength", "0"), "textstrength"),
+        (("--textprompt", "a", "--text-weight", "0.5"), "--text-weight 0.5 for words alone.*--prompt"),
+        (("--textprompt", "a", "--textstrength", "3"), "--textstrength 3.0 for words alone.*--prompt"),
         (("--inspect", "--textprompt", "a"), "--prompt"),
         (("--lora", "missing.safetensors"), "no such file"),
         (("--vae", "missing.safetensors"), "no such file"),
@@ -187,7 +231,7 @@ def test_bad_words(flags, words, script, tmp_path):
     code, out, err = script(*flags)
     assert (code, out) == (2, [])
     assert len(err) == 1
-    assert words in err[0]
+    assert re.search(words, err[0])
     assert not (tmp_path / "outputs").exists()
 
 
