@@ -100,16 +100,31 @@ def test_film_features_of_every_kind(feature):
 def work(tmp_path, monkeypatch):
     monkeypatch.setattr(dataset, "SHARD", 4)
     (tmp_path / "shards").mkdir()
-    dataset.write_shard(tmp_path / "shards", 0)
+    dataset.write_shard(tmp_path / "shards" / "shard_0000.npz")
     return tmp_path
 
 
 def test_a_shard_is_made_once(work):
     path = dataset.shards(work / "shards")[0]
     before = path.stat().st_mtime_ns
-    dataset.write_shard(work / "shards", 0)
+    dataset.write_shard(work / "shards" / "shard_0000.npz")
     assert path.stat().st_mtime_ns == before
     assert dataset.load([path], "embeddings").shape == (4, 77, 768)
+
+
+def test_sounds_without_pictures_are_heard_and_not_painted(work):
+    from training import unet
+
+    (work / dataset.SOUNDS).mkdir()
+    path = dataset.write_shard(work / dataset.SOUNDS / "shard_0000.npz")
+    assert set(np.load(path).files) == {"embeddings", "targets"}
+    (work / "latents").mkdir()
+    np.save(work / "latents" / "shard_0000.npy", np.ones((4, 4, 32, 32), np.float16) * np.arange(1, 33))
+    examples = unet.Examples.read(work)
+    assert len(examples.embeddings) == len(examples.targets) > len(examples.latents)
+    generator = torch.Generator().manual_seed(0)
+    assert [len(part) for part in examples.sounds(7, generator)] == [7, 7]
+    assert [len(part) for part in examples.pairs(5, generator)] == [5, 5, 5]
 
 
 @pytest.fixture

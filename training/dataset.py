@@ -6,19 +6,19 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from sound_diffusion.embeddings import scale
 from sound_diffusion.features import extract, extract_at
-from training.descriptors import ROWS, SAMPLE_RATE, describe, targets
+from training.descriptors import ROWS, SAMPLE_RATE, Descriptors, describe, targets
 from training.renderer import render
 from training.sounds import draw_sound, log_uniform
 
 WIDTH = 768
 SHARD = 256  # pairs
+SOUNDS = "sounds"  # folder of the shards without pictures
 SCALING = {"fft": "log", "waveform": "none", "melspectrogram": "none", "mfcc": "none", "cqt": "none"}
 SHARES = {"fft": 0.79, "melspectrogram": 0.08, "waveform": 0.06, "mfcc": 0.04, "cqt": 0.03}
 PICTURE_SECONDS = (0.02, 6.0)
@@ -66,9 +66,8 @@ def waveform_rows(start: int) -> np.ndarray:
     return start + WIDTH * np.arange(ROWS)
 
 
-def make_pair(seed: int) -> Pair:
-    """Make the pair of a seed: one half are whole sounds, the other half frames of films."""
-    rng = np.random.default_rng(seed)
+def hear(rng: np.random.Generator) -> tuple[np.ndarray, Descriptors]:
+    """Make a sound: its embedding, and what a picture says of it. One half are frames of films."""
     feature = str(rng.choice(list(SHARES), p=list(SHARES.values())))
     if rng.random() < 0.5:
         y = draw_sound(rng, log_uniform(rng, *PICTURE_SECONDS))
@@ -78,25 +77,42 @@ def make_pair(seed: int) -> Pair:
         y = draw_sound(rng, seconds)
         end = rng.uniform(0.02, seconds + 0.3 * window)
         matrix, magnitude = film_features(y, feature, end, window)
-    descriptors = describe(magnitude)
+    return scale(matrix, SCALING[feature]), describe(magnitude)
+
+
+def make_pair(seed: int) -> Pair:
+    """Make the pair of a seed."""
+    rng = np.random.default_rng(seed)
+    embedding, descriptors = hear(rng)
     picture = render(descriptors, int(rng.integers(2**31)))
-    return Pair(scale(matrix, SCALING[feature]), picture, targets(descriptors))
+    return Pair(embedding, picture, targets(descriptors))
 
 
-def write_shard(folder: Path, index: int) -> Path:
-    """Make and write one shard, unless it is there already; it appears only when it is whole."""
-    path = folder / f"shard_{index:04d}.npz"
-    if not path.exists():
-        pairs = [make_pair(index * SHARD + i) for i in range(SHARD)]
-        beside = path.with_suffix(".part")
-        with beside.open("wb") as file:
-            np.savez(
-                file,
-                embeddings=np.stack([p.embedding for p in pairs]).astype(np.float16),
-                pictures=np.stack([p.picture for p in pairs]),
-                targets=np.stack([p.targets for p in pairs]),
-            )
-        beside.rename(path)
+def write_shard(path: Path) -> Path:
+    """Make and write the shard that `path` names, unless it is there; it appears only when it is whole.
+
+    One in a folder named `sounds` has no pictures.
+    """
+    if path.exists():
+        return path
+    index = int(path.stem.removeprefix("shard_"))
+    columns: dict[str, list[np.ndarray]] = {"embeddings": [], "targets": []}
+    if path.parent.name != SOUNDS:
+        columns["pictures"] = []
+    for seed in range(index * SHARD, (index + 1) * SHARD):
+        if "pictures" in columns:
+            pair = make_pair(seed)
+            columns["pictures"].append(pair.picture)
+            embedding, numbers = pair.embedding, pair.targets
+        else:
+            embedding, descriptors = hear(np.random.default_rng([1, seed]))
+            numbers = targets(descriptors)
+        columns["embeddings"].append(embedding.astype(np.float16))
+        columns["targets"].append(numbers)
+    beside = path.with_suffix(".part")
+    with beside.open("wb") as file:
+        np.savez(file, **{name: np.stack(values) for name, values in columns.items()})
+    beside.rename(path)
     return path
 
 
@@ -106,7 +122,7 @@ def write_shards(folder: Path, count: int, workers: int | None = None) -> Iterat
     Parameters
     ----------
     folder : Path
-        Where they lie.
+        Where they lie. In one named `sounds` they have no pictures.
     count : int
         Shards of 256 pairs.
     workers : int, optional
@@ -121,7 +137,7 @@ def write_shards(folder: Path, count: int, workers: int | None = None) -> Iterat
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
     with context.Pool(workers or os.cpu_count()) as pool:
-        yield from pool.imap(partial(write_shard, folder), range(count))
+        yield from pool.imap(write_shard, [folder / f"shard_{index:04d}.npz" for index in range(count)])
 
 
 def shards(folder: Path) -> list[Path]:

@@ -15,16 +15,17 @@ import torch
 from training import autoencoder, dataset, export, latents, unet
 from training.loop import LoopOptions, make_accelerator
 
-SHARES = {"pairs": 0.1, "autoencoder": 0.22, "unet": 0.63}  # of the time; the latents take what is left
+# Of the time; the latents take what is left.
+SHARES = {"pairs": 0.08, "sounds": 0.04, "autoencoder": 0.2, "unet": 0.63}
 
 
-def make_pairs(work: Path, minutes: float, most: int, workers: int | None) -> None:
-    """Make shards of pairs until the time is over or there are enough; at least one."""
+def make_shards(folder: Path, minutes: float, most: int, workers: int | None) -> None:
+    """Make shards of pairs or sounds until the time is over or there are enough; at least one."""
     end = time.monotonic() + 60 * minutes
-    there = len(dataset.shards(work / "shards"))
-    for path in dataset.write_shards(work / "shards", most, workers):
-        if len(dataset.shards(work / "shards")) > there:
-            print(f"pairs {path.stem}", flush=True)
+    there = len(dataset.shards(folder))
+    for path in dataset.write_shards(folder, most, workers):
+        if len(dataset.shards(folder)) > there:
+            print(f"{folder.name} {path.stem}", flush=True)
         if time.monotonic() > end:
             break
 
@@ -52,7 +53,8 @@ def main(argv: list[str] | None = None) -> None:
     first = int(os.environ.get("RANK", "0")) == 0
     if not (options.work / "latents").exists():
         if first:
-            make_pairs(options.work, minutes["pairs"], options.shards, options.workers)
+            for folder, stage in (("shards", "pairs"), (dataset.SOUNDS, "sounds")):
+                make_shards(options.work / folder, minutes[stage], options.shards, options.workers)
         make_accelerator().wait_for_everyone()
         loop = LoopOptions(minutes["autoencoder"], rate=2e-3, batch=32 if gpu else 8, ema=0.995)
         autoencoder.train(options.work, loop)

@@ -1,12 +1,13 @@
 """The UNet: learns to paint latents from embeddings (v-prediction, zero terminal signal-to-noise ratio).
 
 The embedding enters twice: row by row through cross-attention, and pooled through the time embedding (the
-"ear", diffusers' `addition_embed_type="text"`). The ear is first taught alone to read the descriptors, which
-takes minutes, and the descriptors stay a small part of the loss.
+"ear", diffusers' `addition_embed_type="text"`). The ear is first taught alone to read the descriptors, and
+goes on listening to more sounds than are painted, which costs little: what it does not hear, it cannot paint.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,7 +41,11 @@ class UNetOptions:
     drop : float
         Share of examples with the unconditional embedding, zeros.
     listen : float
-        Weight of reading the descriptors in the loss.
+        Weight in the loss of reading the descriptors from the cross-attention of what is painted.
+    hear : float
+        Weight of the ear's reading them.
+    heard : int
+        Sounds that the ear hears for each one that is painted.
     listen_share : float
         Share of the time in which the ear learns alone.
     """
@@ -50,11 +55,17 @@ class UNetOptions:
     time_width: int = 256
     drop: float = 0.1
     listen: float = 0.05
+    hear: float = 0.3
+    heard: int = 4
     listen_share: float = 0.06
 
 
 class Painter(torch.nn.Module):
-    """The UNet, and the probe that reads the descriptors from its conditioning during training."""
+    """The UNet, and the probes that read the descriptors from its conditioning during training.
+
+    One probe listens to the ear, the others to the outcome of cross-attention, where the rows of the
+    embedding meet the picture.
+    """
 
     def __init__(self, options: UNetOptions):
         super().__init__()
@@ -81,11 +92,18 @@ class Painter(torch.nn.Module):
         torch.nn.init.zeros_(self.unet.conv_out.weight)
         torch.nn.init.zeros_(self.unet.conv_out.bias)
         self.seen: dict[str, torch.Tensor] = {}
-        for name in ("time_embedding", "add_embedding"):
-            getattr(self.unet, name).register_forward_hook(partial(self._keep, name))
+        self.attentions = [
+            f"down_blocks.{i}.attentions.0" for i, attends in enumerate(options.attention) if attends
+        ] + ["mid_block.attentions.0"]
+        for name in ("time_embedding", "add_embedding", *self.attentions):
+            self.unet.get_submodule(name).register_forward_hook(partial(self._keep, name))
+        widths = [c for c, attends in zip(options.channels, options.attention, strict=True) if attends]
+        self.attention_probes = torch.nn.ModuleList(
+            torch.nn.Linear(width, TARGETS) for width in (*widths, options.channels[-1])
+        )
 
     def _keep(self, name: str, module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
-        self.seen[name] = output
+        self.seen[name] = output[0] if isinstance(output, tuple) else output
 
     def read(self) -> torch.Tensor:
         """Read descriptors from the conditioning that the residual blocks have just seen [shape=(n, 48)]."""
@@ -100,9 +118,11 @@ class Painter(torch.nn.Module):
     def forward(
         self, latents: torch.Tensor, timesteps: torch.Tensor, embeddings: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Predict v, and the descriptors."""
+        """Predict v, and the descriptors as read after each cross-attention [shape=(probes, n, 48)]."""
         painted = self.unet(latents, timesteps, encoder_hidden_states=embeddings).sample
-        return painted, self.read()
+        tokens = [self.seen[name].float().mean((2, 3)) for name in self.attentions]
+        heard = [probe(seen) for probe, seen in zip(self.attention_probes, tokens, strict=True)]
+        return painted, torch.stack(heard)
 
 
 def make_scheduler() -> DDIMScheduler:
@@ -128,9 +148,9 @@ class Examples:
     ----------
     latents : torch.Tensor [shape=(n, 4, 32, 32), dtype=float16]
         Scaled to deviation 1.
-    embeddings : torch.Tensor [shape=(n, 77, 768), dtype=float16]
-        Without the rows' positions.
-    targets : torch.Tensor [shape=(n, 48), dtype=float32]
+    embeddings : torch.Tensor [shape=(m, 77, 768), dtype=float16]
+        Without the rows' positions; those after the first n are only heard.
+    targets : torch.Tensor [shape=(m, 48), dtype=float32]
         Descriptors, standardised.
     """
 
@@ -142,20 +162,31 @@ class Examples:
     def read(cls, folder: Path) -> Examples:
         """Read the shards of a work folder whose latents have been made."""
         names = [p for p in dataset.shards(folder / "shards") if latents_of(p).exists()]
+        latents = np.concatenate([np.load(latents_of(p)) for p in names])
+        names += dataset.shards(folder / dataset.SOUNDS)
         targets = dataset.load(names, "targets")
         few = np.arange(len(targets)) % KEEP_SILENCE == 0
         kept = (targets[:, 0] > 0) | few
-        latents = np.concatenate([np.load(latents_of(p)) for p in names])[kept].astype(np.float32)
+        latents = latents[kept[: len(latents)]].astype(np.float32)
         embeddings = dataset.load(names, "embeddings")[kept]
         targets = (targets[kept] - targets[kept].mean(0)) / targets[kept].std(0)
         latents = (latents * scaling_factor(folder)).astype(np.float16)
         return cls(torch.from_numpy(latents), torch.from_numpy(embeddings), torch.from_numpy(targets))
 
-    def draw(self, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Draw a batch, in float32, the positions added to the embeddings."""
+    def sounds(self, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw sounds to hear: embeddings with the rows' positions, in float32, and targets."""
+        index = torch.randint(len(self.embeddings), (count,), generator=generator)
+        return self._positioned(index), self.targets[index]
+
+    def pairs(
+        self, count: int, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Draw pictures to paint: latents in float32, embeddings and targets."""
         index = torch.randint(len(self.latents), (count,), generator=generator)
-        positions = torch.from_numpy(row_positions(dataset.WIDTH).copy())
-        return self.latents[index].float(), self.embeddings[index].float() + positions, self.targets[index]
+        return self.latents[index].float(), self._positioned(index), self.targets[index]
+
+    def _positioned(self, index: torch.Tensor) -> torch.Tensor:
+        return self.embeddings[index].float() + torch.from_numpy(row_positions(dataset.WIDTH).copy())
 
 
 def latents_of(shard: Path) -> Path:
@@ -174,14 +205,14 @@ def draw_timesteps(count: int, generator: torch.Generator) -> torch.Tensor:
     return ((torch.arange(count) + torch.rand(count, generator=generator)) * 1000 / count).long()
 
 
-def ear_loss(model: Painter, batch: tuple[torch.Tensor, ...], timesteps: torch.Tensor) -> torch.Tensor:
+def ear_loss(model: Painter, batch: Sequence[torch.Tensor], timesteps: torch.Tensor) -> torch.Tensor:
     """Mean squared error of the descriptors as read from the conditioning."""
-    _, embeddings, targets = batch
+    embeddings, targets = batch
     return functional.mse_loss(model.listen(embeddings, timesteps).float(), targets)
 
 
 def paint_loss(
-    model: Painter, batch: tuple[torch.Tensor, ...], timesteps: torch.Tensor, options: UNetOptions,
+    model: Painter, batch: Sequence[torch.Tensor], timesteps: torch.Tensor, options: UNetOptions,
     scheduler: DDIMScheduler, generator: torch.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """Return the loss of a step, and the error of v alone."""
@@ -193,7 +224,7 @@ def paint_loss(
     goal = scheduler.get_velocity(latents, noise, timesteps)
     painted, heard = model(noisy, timesteps, embeddings * kept[:, None, None])
     error = functional.mse_loss(painted.float(), goal)
-    reading = ((heard.float() - targets).square().mean(1) * kept).sum() / kept.sum().clamp(min=1)
+    reading = ((heard.float() - targets).square().mean((0, 2)) * kept).sum() / kept.sum().clamp(min=1)
     return error + options.listen * reading, error.detach()
 
 
@@ -223,15 +254,18 @@ def train(folder: Path, loop: LoopOptions, options: UNetOptions | None = None) -
         examples, scheduler = Examples.read(folder), make_scheduler()
         generator = torch.Generator().manual_seed(1000 * clock.steps + accelerator.process_index)
 
+        def place(*batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            timesteps = draw_timesteps(len(batch[0]), generator)
+            return tuple(part.to(accelerator.device) for part in (timesteps, *batch))
+
         def step(clock: Clock) -> tuple[torch.Tensor, torch.Tensor]:
-            alone = clock.now < options.listen_share
-            count = loop.batch * (4 if alone else 1)
-            batch = tuple(part.to(accelerator.device) for part in examples.draw(count, generator))
-            timesteps = draw_timesteps(count, generator).to(accelerator.device)
-            if alone:
-                loss = ear_loss(model, batch, timesteps)
-                return loss, loss.detach()
-            return paint_loss(model, batch, timesteps, options, scheduler, generator)
+            timesteps, *sounds = place(*examples.sounds(options.heard * loop.batch, generator))
+            hearing = ear_loss(model, sounds, timesteps)
+            if clock.now < options.listen_share:
+                return hearing, hearing.detach()
+            timesteps, *batch = place(*examples.pairs(loop.batch, generator))
+            painting, error = paint_loss(model, batch, timesteps, options, scheduler, generator)
+            return painting + options.hear * hearing, error
 
         return step
 
