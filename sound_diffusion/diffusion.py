@@ -19,6 +19,7 @@ from sound_diffusion.embeddings import check_embedding, row_positions
 from sound_diffusion.errors import PaintingError, ParameterError
 from sound_diffusion.model_files import ModelDefaults
 from sound_diffusion.models import Model
+from sound_diffusion.symmetry import mirrored
 from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -233,6 +234,8 @@ def paint_batch(
     def after_step(_pipeline: Any, _index: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         if on_step is not None:
             on_step()
+        if model.defaults.mirrored_noise:  # what is not quite symmetric would grow from step to step
+            tensors["latents"] = mirrored(tensors["latents"])
         return tensors
 
     with torch.inference_mode(), _autocast(model), _memory_errors():

@@ -74,7 +74,7 @@ class ModelDefaults:
     row_positions : str or None
         ``sinusoidal``: :func:`sound_diffusion.embeddings.row_positions` is added to every embedding.
     mirrored_noise : bool
-        Whether pictures begin with :func:`sound_diffusion.symmetry.mirrored` noise.
+        Whether noise is :func:`sound_diffusion.symmetry.mirrored`, and latents after every step.
     """
 
     steps: int = 50

@@ -16,7 +16,7 @@ WORK = Path(__file__).parent / "work"
 MODEL = Path(__file__).parent.parent / "models" / "cymatics"
 DECLARED = {
     "steps": 15,
-    "guidance": 2.0,
+    "guidance": 3.0,
     "scaling": dataset.SCALING,
     "height": 256,
     "width": 256,
