@@ -32,7 +32,7 @@ from sound_diffusion.timeline import Timeline, frame_features, parse_rate
 def write_sound(path: Path, hours: float, rate: int) -> None:
     """Write a stereo sound of slowly changing chords and noise, a minute at a time."""
     rng = np.random.default_rng(0)
-    with soundfile.SoundFile(path, "w", rate, channels=2, subtype="PCM_16") as sound:
+    with soundfile.SoundFile(path, "w", rate, 2, "PCM_16", format="RF64") as sound:
         time_axis = np.arange(60 * rate) / rate
         for minute in range(max(1, round(60 * hours))):
             pitch = 55 * 2 ** (rng.integers(0, 48) / 12)
@@ -79,7 +79,7 @@ def main() -> None:
             process.start()
             clock, worked, megabytes, n_frames = results.get()
             process.join()
-            factor = 3600 * hours / worked
+            factor = n_frames / float(parse_rate(args.fps)) / worked
             print(
                 f"{hours:6g} {n_frames:8d} {clock:8.1f} {worked:8.1f} {factor:12.0f} {megabytes:8.0f}",
                 flush=True,
