@@ -166,7 +166,7 @@ def onset_error(painter: Painter, attacks: int, window: float) -> tuple[float, f
         Median and largest distance.
     """
     rng = np.random.default_rng(99)
-    count = 14
+    count, share = 14, 1 / (FRAMES_PER_SECOND * window)
     errors = []
     for attack in range(attacks):
         onset = rng.uniform(0.35, 0.8)
@@ -177,7 +177,6 @@ def onset_error(painter: Painter, attacks: int, window: float) -> tuple[float, f
         ends = (np.arange(count) + 1) / FRAMES_PER_SECOND
         moments = signals.SAMPLE_RATE * (ends[:, None] - window + np.arange(77) * window / 77)
         magnitudes = [extract_at(y, np.round(m).astype(int), "fft") for m in moments]
-        share = 1 / (FRAMES_PER_SECOND * window)
         light = [measures.light_now(p, share) for p in painter(magnitudes, list(range(count)))]
         jump = int(np.argmax(np.diff(light))) + 1
         errors.append(abs(jump - int(onset * FRAMES_PER_SECOND)))

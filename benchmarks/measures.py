@@ -56,12 +56,17 @@ def texture(picture: np.ndarray) -> float:
     return float(luminance.sum() / (brightest.sum() + 1e-9))
 
 
-def light_now(picture: np.ndarray, share: float) -> float:
-    """Mean light of what has just been heard: a disc with `share` of the area that time covers, 0 to 1."""
+def radii(picture: np.ndarray) -> np.ndarray:
+    """Distance of every pixel from the centre, of the picture's height [shape=(h, w)]."""
     height, width = picture.shape[:2]
     y, x = np.mgrid[:height, :width]
-    radius = np.hypot(y - (height - 1) / 2, x - (width - 1) / 2) * 256 / height
-    return light(picture[radius < Style().reach * np.sqrt(share)])
+    return np.hypot(y - (height - 1) / 2, x - (width - 1) / 2) / height
+
+
+def light_now(picture: np.ndarray, share: float) -> float:
+    """Mean light of what has just been heard: a disc with `share` of the area that time covers, 0 to 1."""
+    style = Style()
+    return light(picture[radii(picture) * style.size < style.reach * np.sqrt(share)])
 
 
 def signature(picture: np.ndarray) -> np.ndarray:
@@ -91,9 +96,7 @@ def recognition(signatures: np.ndarray, labels: np.ndarray) -> float:
 def frechet_features(picture: np.ndarray) -> np.ndarray:
     """Features of the Frechet distance: colour moments, texture, light by radius, spectrum [shape=(23,)]."""
     rgb = picture.reshape(-1, 3).astype(np.float64) / 255
-    height, width = picture.shape[:2]
-    y, x = np.mgrid[:height, :width]
-    ring = (np.hypot(y - (height - 1) / 2, x - (width - 1) / 2) / height * 16).astype(int).ravel()
+    ring = (radii(picture) * 16).astype(int).ravel()
     profile = (np.bincount(ring, rgb.mean(1)) / np.bincount(ring))[:8]
     bands = np.log(radial_spectrum(picture)[:32].reshape(8, 4).mean(1) + 50) / 4
     return np.concatenate([rgb.mean(0), rgb.std(0), [texture(picture)], profile, bands])

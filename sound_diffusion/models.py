@@ -40,7 +40,7 @@ __all__ = ["Model", "load_model"]
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 IN_CHANNELS = 4  # of a UNet that paints from an embedding alone
 LARGE_UNET = 100_000_000
-"""Parameters from which bfloat16 gains more on a CPU than converting to it costs."""
+"""Parameters from which bfloat16 on a CPU saves enough time to be worth its rounding."""
 BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 """What :func:`torch.cpu.get_capabilities` calls the instructions that multiply bfloat16."""
 
@@ -271,8 +271,8 @@ def load_model(
 def cpu_precision(n_parameters: int) -> str:
     """Say what the precision ``auto`` is on this CPU.
 
-    bfloat16 is faster where the CPU multiplies it itself, and where the layers are large enough to outweigh
-    the conversion of their weights and inputs.
+    bfloat16 is faster where the CPU multiplies it itself. How much depends on the size of the layers, whose
+    weights and inputs have to be converted: docs/checkpoints.md has what was measured.
 
     Parameters
     ----------

@@ -100,14 +100,14 @@ def test_film_features_of_every_kind(feature):
 def work(tmp_path, monkeypatch):
     monkeypatch.setattr(dataset, "SHARD", 4)
     (tmp_path / "shards").mkdir()
-    dataset.write_shard(tmp_path / "shards" / "shard_0000.npz")
+    dataset.write_shard(tmp_path / "shards" / "shard_0000.npz", dataset.make_pair)
     return tmp_path
 
 
 def test_a_shard_is_made_once(work):
     path = dataset.shards(work / "shards")[0]
     before = path.stat().st_mtime_ns
-    dataset.write_shard(work / "shards" / "shard_0000.npz")
+    dataset.write_shard(work / "shards" / "shard_0000.npz", dataset.make_pair)
     assert path.stat().st_mtime_ns == before
     assert dataset.load([path], "embeddings").shape == (4, 77, 768)
 
@@ -116,7 +116,7 @@ def test_sounds_without_pictures_are_heard_and_not_painted(work):
     from training import unet
 
     (work / dataset.SOUNDS).mkdir()
-    path = dataset.write_shard(work / dataset.SOUNDS / "shard_0000.npz")
+    path = dataset.write_shard(work / dataset.SOUNDS / "shard_0000.npz", dataset.make_sound)
     assert set(np.load(path).files) == {"embeddings", "targets"}
     (work / "latents").mkdir()
     np.save(work / "latents" / "shard_0000.npy", np.ones((4, 4, 32, 32), np.float16) * np.arange(1, 33))

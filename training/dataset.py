@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,29 +18,40 @@ from training.renderer import render
 from training.sounds import draw_sound, log_uniform
 
 WIDTH = 768
-SHARD = 256  # pairs
+SHARD = 256  # pairs or sounds
 SOUNDS = "sounds"  # folder of the shards without pictures
 SCALING = {"fft": "log", "waveform": "none", "melspectrogram": "none", "mfcc": "none", "cqt": "none"}
 SHARES = {"fft": 0.79, "melspectrogram": 0.08, "waveform": 0.06, "mfcc": 0.04, "cqt": 0.03}
 PICTURE_SECONDS = (0.02, 6.0)
 FILM_WINDOW = (0.02, 2.0)  # seconds
+COLUMNS = {"embedding": "embeddings", "targets": "targets", "picture": "pictures"}  # of a shard
 
 
 @dataclass(frozen=True)
-class Pair:
-    """One sound as the model sees it, its picture, and its descriptors as numbers.
+class Sound:
+    """One sound as the model sees it, and its descriptors as numbers.
 
     Attributes
     ----------
-    embedding : np.ndarray [shape=(77, 768), dtype=float32]
+    embedding : np.ndarray [shape=(77, 768), dtype=float16]
         Scaled, without the code of the rows' positions.
-    picture : np.ndarray [shape=(256, 256, 3), dtype=uint8]
     targets : np.ndarray [shape=(48,), dtype=float32]
     """
 
     embedding: np.ndarray
-    picture: np.ndarray
     targets: np.ndarray
+
+
+@dataclass(frozen=True)
+class Pair(Sound):
+    """A sound and its picture.
+
+    Attributes
+    ----------
+    picture : np.ndarray [shape=(256, 256, 3), dtype=uint8]
+    """
+
+    picture: np.ndarray
 
 
 def picture_features(y: np.ndarray, feature: str) -> tuple[np.ndarray, np.ndarray]:
@@ -77,54 +89,47 @@ def hear(rng: np.random.Generator) -> tuple[np.ndarray, Descriptors]:
         y = draw_sound(rng, seconds)
         end = rng.uniform(0.02, seconds + 0.3 * window)
         matrix, magnitude = film_features(y, feature, end, window)
-    return scale(matrix, SCALING[feature]), describe(magnitude)
+    return scale(matrix, SCALING[feature]).astype(np.float16), describe(magnitude)
 
 
 def make_pair(seed: int) -> Pair:
     """Make the pair of a seed."""
     rng = np.random.default_rng(seed)
     embedding, descriptors = hear(rng)
-    picture = render(descriptors, int(rng.integers(2**31)))
-    return Pair(embedding, picture, targets(descriptors))
+    return Pair(embedding, targets(descriptors), render(descriptors, int(rng.integers(2**31))))
 
 
-def write_shard(path: Path) -> Path:
-    """Make and write the shard that `path` names, unless it is there; it appears only when it is whole.
+def make_sound(seed: int) -> Sound:
+    """Make the sound of a seed, another one than that of its pair."""
+    embedding, descriptors = hear(np.random.default_rng([1, seed]))
+    return Sound(embedding, targets(descriptors))
 
-    One in a folder named `sounds` has no pictures.
-    """
-    if path.exists():
-        return path
-    index = int(path.stem.removeprefix("shard_"))
-    columns: dict[str, list[np.ndarray]] = {"embeddings": [], "targets": []}
-    if path.parent.name != SOUNDS:
-        columns["pictures"] = []
-    for seed in range(index * SHARD, (index + 1) * SHARD):
-        if "pictures" in columns:
-            pair = make_pair(seed)
-            columns["pictures"].append(pair.picture)
-            embedding, numbers = pair.embedding, pair.targets
-        else:
-            embedding, descriptors = hear(np.random.default_rng([1, seed]))
-            numbers = targets(descriptors)
-        columns["embeddings"].append(embedding.astype(np.float16))
-        columns["targets"].append(numbers)
-    beside = path.with_suffix(".part")
-    with beside.open("wb") as file:
-        np.savez(file, **{name: np.stack(values) for name, values in columns.items()})
-    beside.rename(path)
+
+def write_shard(path: Path, make: Callable[[int], Sound]) -> Path:
+    """Make and write the shard that `path` names, unless it is there; it appears only when it is whole."""
+    if not path.exists():
+        index = int(path.stem.removeprefix("shard_"))
+        made = [vars(make(seed)) for seed in range(index * SHARD, (index + 1) * SHARD)]
+        beside = path.with_suffix(".part")
+        with beside.open("wb") as file:
+            np.savez(file, **{COLUMNS[name]: np.stack([one[name] for one in made]) for name in made[0]})
+        beside.rename(path)
     return path
 
 
-def write_shards(folder: Path, count: int, workers: int | None = None) -> Iterator[Path]:
+def write_shards(
+    folder: Path, make: Callable[[int], Sound], count: int, workers: int | None = None
+) -> Iterator[Path]:
     """Make the shards that are missing among the first `count`, in parallel processes.
 
     Parameters
     ----------
     folder : Path
-        Where they lie. In one named `sounds` they have no pictures.
+        Where they lie.
+    make : callable
+        :func:`make_pair` or :func:`make_sound`.
     count : int
-        Shards of 256 pairs.
+        Shards of 256.
     workers : int, optional
         Processes; by default one a core.
 
@@ -136,8 +141,9 @@ def write_shards(folder: Path, count: int, workers: int | None = None) -> Iterat
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
+    paths = [folder / f"shard_{index:04d}.npz" for index in range(count)]
     with context.Pool(workers or os.cpu_count()) as pool:
-        yield from pool.imap(write_shard, [folder / f"shard_{index:04d}.npz" for index in range(count)])
+        yield from pool.imap(partial(write_shard, make=make), paths)
 
 
 def shards(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -16,14 +17,16 @@ from training import autoencoder, dataset, export, latents, unet
 from training.loop import LoopOptions, make_accelerator
 
 # Of the time; the latents take what is left.
-SHARES = {"pairs": 0.08, "sounds": 0.04, "autoencoder": 0.2, "unet": 0.63}
+SHARES = {"shards": 0.08, "sounds": 0.04, "autoencoder": 0.2, "unet": 0.63}
 
 
-def make_shards(folder: Path, minutes: float, most: int, workers: int | None) -> None:
+def make_shards(
+    folder: Path, make: Callable[[int], dataset.Sound], minutes: float, most: int, workers: int | None
+) -> None:
     """Make shards of pairs or sounds until the time is over or there are enough; at least one."""
     end = time.monotonic() + 60 * minutes
     there = len(dataset.shards(folder))
-    for path in dataset.write_shards(folder, most, workers):
+    for path in dataset.write_shards(folder, make, most, workers):
         if len(dataset.shards(folder)) > there:
             print(f"{folder.name} {path.stem}", flush=True)
         if time.monotonic() > end:
@@ -53,8 +56,8 @@ def main(argv: list[str] | None = None) -> None:
     first = int(os.environ.get("RANK", "0")) == 0
     if not (options.work / "latents").exists():
         if first:
-            for folder, stage in (("shards", "pairs"), (dataset.SOUNDS, "sounds")):
-                make_shards(options.work / folder, minutes[stage], options.shards, options.workers)
+            for name, make in (("shards", dataset.make_pair), (dataset.SOUNDS, dataset.make_sound)):
+                make_shards(options.work / name, make, minutes[name], options.shards, options.workers)
         make_accelerator().wait_for_everyone()
         loop = LoopOptions(minutes["autoencoder"], rate=2e-3, batch=32 if gpu else 8, ema=0.995)
         autoencoder.train(options.work, loop)
