@@ -240,13 +240,47 @@ def seconds_a_picture(student: Student) -> float:
     return time.perf_counter() - began
 
 
+ROWS = {
+    "loudness": ("loudness - mean light (Spearman)", ">= 0.95", loudness_sounds, measures.light),
+    "hue": ("centroid - hue (Spearman)", ">= 0.95", colour_sounds, measures.hue),
+    "pitch": ("pitch - spatial frequency (Spearman)", ">= 0.90", pitch_sounds, measures.detail),
+    "texture": ("flatness - texture (Spearman)", ">= 0.90", noise_sounds, measures.texture),
+}
+OTHERS = ("recognition", "film", "frechet", "psnr", "time")
+
+
+def measure(student: Student, row: str, options: argparse.Namespace) -> list[Row]:
+    """Measure what one word of `--only` names."""
+    if row in ROWS:
+        name, goal, make, of_picture = ROWS[row]
+        seeds = options.seeds
+        return [Row(name, goal, *(correlation(p, *make(), of_picture, seeds) for p in (student, teacher)))]
+    if row == "recognition":
+        return recognition_rows([student, teacher], options.sounds, options.seeds)
+    if row == "film":
+        window = student.model.defaults.window or 1 / FRAMES_PER_SECOND
+        film = [onset_error(painter, options.attacks, window) for painter in (student, teacher)]
+        return [
+            Row("film: light's jump - onset, frames (median)", "<= 1", film[0][0], film[1][0]),
+            Row("film: light's jump - onset, frames (largest)", "", film[0][1], film[1][1]),
+        ]
+    if row == "frechet":
+        return [frechet_rows(student, options.pictures)]
+    if row == "psnr":
+        rendered = teacher([extract(y, "fft") for y in signals.twenty().values()], list(range(20)))
+        return [Row("autoencoder's PSNR, dB (median)", ">= 30", student.psnr(rendered), 0.0)]
+    return [Row("seconds a picture", "<= 2", seconds_a_picture(student), 0.0)]
+
+
 def parser() -> argparse.ArgumentParser:
     """Describe the flags."""
     flags = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
+    every = (*ROWS, *OTHERS)
     flags.add_argument("--model", type=Path, default=MODEL, help="a model folder")
     flags.add_argument("--sounds", type=Path, help="folder of recordings to recognise, too")
+    flags.add_argument("--only", nargs="+", choices=every, default=every, help="rows to measure")
     flags.add_argument("--seeds", type=int, default=5, help="pictures of each sound")
     flags.add_argument("--steps", type=int, help="diffusion steps; by default the model's")
     flags.add_argument("--guidance", type=float, help="guidance scale; by default the model's")
@@ -261,25 +295,9 @@ def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
     student = Student(options.model, options.steps, options.guidance, options.batch)
     print(f"{'':<44} {'goal':>9} {'model':>9} {'teacher':>9} {'share':>7}")
-    rows = (
-        ("loudness - mean light (Spearman)", ">= 0.95", loudness_sounds, measures.light),
-        ("centroid - hue (Spearman)", ">= 0.95", colour_sounds, measures.hue),
-        ("pitch - spatial frequency (Spearman)", ">= 0.90", pitch_sounds, measures.detail),
-        ("flatness - texture (Spearman)", ">= 0.90", noise_sounds, measures.texture),
-    )
-    for name, goal, make, measure in rows:
-        figures = [correlation(painter, *make(), measure, options.seeds) for painter in (student, teacher)]
-        print(Row(name, goal, *figures), flush=True)
-    for row in recognition_rows([student, teacher], options.sounds, options.seeds):
-        print(row, flush=True)
-    window = student.model.defaults.window or 1 / FRAMES_PER_SECOND
-    film = [onset_error(painter, options.attacks, window) for painter in (student, teacher)]
-    print(Row("film: light's jump - onset, frames (median)", "<= 1", film[0][0], film[1][0]), flush=True)
-    print(Row("film: light's jump - onset, frames (largest)", "", film[0][1], film[1][1]), flush=True)
-    print(frechet_rows(student, options.pictures), flush=True)
-    rendered = teacher([extract(y, "fft") for y in signals.twenty().values()], list(range(20)))
-    print(Row("autoencoder's PSNR, dB (median)", ">= 30", student.psnr(rendered), 0.0), flush=True)
-    print(Row("seconds a picture", "<= 2", seconds_a_picture(student), 0.0), flush=True)
+    for name in options.only:
+        for row in measure(student, name, options):
+            print(row, flush=True)
 
 
 if __name__ == "__main__":
