@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sound_diffusion.constants import LARGEST_SEED
-from sound_diffusion.embeddings import check_embedding, row_positions
+from sound_diffusion.embeddings import check_embedding
 from sound_diffusion.errors import PaintingError, ParameterError
 from sound_diffusion.model_files import ModelDefaults
 from sound_diffusion.models import Model
@@ -291,16 +291,12 @@ def fit_picture(image: Image.Image, settings: PaintSettings) -> Image.Image:
 
 def _conditions(model: Model, matrices: FloatArray, pooled: FloatArray | None) -> dict[str, Any]:
     """Return the arguments of a pipeline that stand for the prompt."""
-    import torch
-
-    if model.defaults.row_positions:
-        matrices = matrices + row_positions(model.width)
     where = {"device": model.device, "dtype": model.pipeline.unet.dtype}
     repeated = {
         name: values.expand(len(matrices), *values.shape[1:]).to(**where)
         for name, values in model.conditions(pooled).items()
     }
-    return {"prompt_embeds": torch.from_numpy(matrices).to(**where)} | repeated
+    return {"prompt_embeds": model.encode_sounds(matrices).to(**where)} | repeated
 
 
 def _name_flagged(seeds: Sequence[int], flagged: Sequence[bool] | None) -> None:

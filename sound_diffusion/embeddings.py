@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +20,6 @@ __all__ = [
     "embed",
     "load_embedding",
     "mix",
-    "row_positions",
     "scale",
 ]
 
@@ -207,34 +205,6 @@ def _standardised(matrix: FloatArray) -> npt.NDArray[np.float64]:
     values -= values.mean()
     deviation = values.std()
     return values / deviation if deviation > 0 else values
-
-
-@cache
-def row_positions(width: int) -> FloatArray:
-    """Sinusoidal code of the row numbers, for models whose rows carry no position of their own.
-
-    Cross-attention sees the rows as a set. CLIP's text encoder writes a position into each row; a
-    model trained on sounds alone gets this code added to the embedding instead.
-
-    Parameters
-    ----------
-    width : int
-        Columns D.
-
-    Returns
-    -------
-    code : np.ndarray [shape=(77, width), dtype=float32], read-only
-        Values in [-1, 1]: sines in the even columns, cosines in the odd ones.
-
-    References
-    ----------
-    Vaswani et al., Attention Is All You Need, 2017, section 3.5.
-    """
-    columns = np.arange(width)
-    angles = np.arange(N_ROWS)[:, None] / 10_000 ** (2 * (columns // 2) / width)
-    code = np.where(columns % 2 == 0, np.sin(angles), np.cos(angles)).astype(np.float32)
-    code.flags.writeable = False
-    return code
 
 
 def check_embedding(matrix: npt.ArrayLike, width: int, name: str = "embedding") -> FloatArray:

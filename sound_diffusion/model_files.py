@@ -35,7 +35,8 @@ DEFAULTS_FILE = "sound_diffusion.json"
 INDEX_FILE = "model_index.json"
 UNET_CONFIG = "unet/config.json"
 SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
-SETTINGS_FILES = [INDEX_FILE, DEFAULTS_FILE, UNET_CONFIG, SCHEDULER_CONFIG]
+SOUND_ENCODER = "sound_encoder"  # folder of it in a model
+SETTINGS_FILES = [INDEX_FILE, DEFAULTS_FILE, UNET_CONFIG, SCHEDULER_CONFIG, f"{SOUND_ENCODER}/*"]
 PIXELS_PER_LATENT = 8
 LCM_STEPS = 4
 
@@ -71,8 +72,9 @@ class ModelDefaults:
         A key of :data:`SAMPLERS`.
     window : float or None
         Seconds of sound in a frame of a film. None: the duration of one frame.
-    row_positions : str or None
-        ``sinusoidal``: :func:`sound_diffusion.embeddings.row_positions` is added to every embedding.
+    sound_encoder : bool
+        Whether :class:`sound_diffusion.sound_encoder.SoundEncoder`, in the folder sound_encoder/, reads
+        every embedding before the UNet does.
     mirrored_noise : bool
         Whether noise is :func:`sound_diffusion.symmetry.mirrored`, and latents after every step.
     """
@@ -86,7 +88,7 @@ class ModelDefaults:
     )
     sampler: str = "ddim"
     window: float | None = None
-    row_positions: str | None = None
+    sound_encoder: bool = False
     mirrored_noise: bool = False
 
     @classmethod
@@ -126,12 +128,12 @@ class ModelDefaults:
             f"sampler {self.sampler!r} is none of {', '.join(SAMPLERS)}": self.sampler in SAMPLERS,
             f"window {self.window!r} is not a number of seconds": self.window is None
             or (isinstance(self.window, int | float) and self.window > 0),
-            f'row_positions {self.row_positions!r} is neither null nor "sinusoidal"': (
-                self.row_positions in (None, "sinusoidal")
-            ),
-            f"mirrored_noise {self.mirrored_noise!r} is neither true nor false": (
-                type(self.mirrored_noise) is bool
-            ),
+        } | {
+            f"{name} {value!r} is neither true nor false": type(value) is bool
+            for name, value in (
+                ("sound_encoder", self.sound_encoder),
+                ("mirrored_noise", self.mirrored_noise),
+            )
         }
         return next((problem for problem, passed in checks.items() if not passed), "")
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     import torch
     from diffusers import DiffusionPipeline
 
+    from sound_diffusion.sound_encoder import SoundEncoder
+
 __all__ = ["Model", "load_model"]
 
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
@@ -63,6 +65,8 @@ class Model:
         ``full`` (float32) or ``autocast`` (float16 weights on a GPU, bfloat16 arithmetic on a CPU).
     low_memory : bool
         Whether parts wait on the CPU until they are needed, and the VAE works in slices and tiles.
+    sound_encoder : SoundEncoder or None
+        What reads embeddings before the UNet does, where the model has it; on the CPU, in float32.
     """
 
     name: str
@@ -71,6 +75,7 @@ class Model:
     device: str
     precision: str
     low_memory: bool = False
+    sound_encoder: SoundEncoder | None = None
 
     @property
     def width(self) -> int:
@@ -117,6 +122,28 @@ class Model:
             )
         values: FloatArray = self._encoded(prompt)[0][0].float().cpu().numpy()
         return values
+
+    def encode_sounds(self, embeddings: FloatArray) -> torch.Tensor:
+        """Return what the cross-attention of the UNet reads in the place of an encoded prompt.
+
+        Parameters
+        ----------
+        embeddings : np.ndarray [shape=(n, 77, width), dtype=float32]
+
+        Returns
+        -------
+        states : torch.Tensor [shape=(n, 77, width), dtype=float32]
+            On the CPU; the embeddings themselves where the model has no sound encoder.
+        """
+        import torch
+
+        states = torch.from_numpy(embeddings)
+        if self.sound_encoder is None:
+            return states
+        # In float32 on a CPU, as cheap as it is, so that the states are the same for every device.
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
+            encoded: torch.Tensor = self.sound_encoder(states)
+        return encoded
 
     def pooled_prompt(self, prompt: str) -> FloatArray | None:
         """Return the pooled embedding of a prompt, (pooled width,) float32; None but for XL."""
@@ -265,7 +292,13 @@ def load_model(
         pipeline.enable_model_cpu_offload(device=device)
     else:
         pipeline.to(device)
-    return Model(model_name(name), pipeline, defaults, device, precision, low_memory)
+    encoder = None
+    if defaults.sound_encoder:
+        from sound_diffusion.sound_encoder import load_sound_encoder
+
+        width = pipeline.unet.config.cross_attention_dim
+        encoder = load_sound_encoder(settings_folder(location), width)
+    return Model(model_name(name), pipeline, defaults, device, precision, low_memory, encoder)
 
 
 def cpu_precision(n_parameters: int) -> str:

@@ -21,6 +21,8 @@ def tiny_model_folder(tmp_path_factory):
     import torch
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 
+    from sound_diffusion.sound_encoder import SoundEncoder
+
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
         sample_size=8,
@@ -63,13 +65,16 @@ def tiny_model_folder(tmp_path_factory):
     )
     folder = tmp_path_factory.mktemp("models") / "tiny"
     pipeline.save_pretrained(folder)
+    encoder = SoundEncoder(32, channels=(4,), kernels=(4,), strides=(4,), hidden=8, reach=3)
+    torch.nn.init.normal_(encoder.expand.weight)  # it hears nothing to begin with
+    encoder.save_pretrained(folder / "sound_encoder")
     declared = {
         "steps": 4,
         "guidance": 2.0,
         "height": 64,
         "width": 64,
         "scaling": {"fft": "log"},
-        "row_positions": "sinusoidal",
+        "sound_encoder": True,
         "window": 0.25,
     }
     (folder / "sound_diffusion.json").write_text(json.dumps(declared))

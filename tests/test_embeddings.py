@@ -1,7 +1,6 @@
 """Embeddings: scaling by its definitions, matrices from elsewhere, errors."""
 
 import io
-import math
 import pickle
 import zipfile
 
@@ -17,7 +16,6 @@ from sound_diffusion.embeddings import (
     check_embedding,
     embed,
     load_embedding,
-    row_positions,
     scale,
 )
 from sound_diffusion.errors import EmbeddingError, ParameterError, SoundDiffusionError
@@ -159,24 +157,6 @@ def test_any_sound_and_flags_give_a_finite_embedding_or_an_error_of_ours(y, feat
         assert embedding.shape == (ROWS, WIDTH)
         assert embedding.dtype == np.float32
         assert np.isfinite(embedding).all()
-
-
-# --- positions
-
-
-@pytest.mark.parametrize("width", [1, 2, 31, 768])
-def test_row_positions_are_the_sinusoidal_code(width):
-    code = row_positions(width)
-    assert code.shape == (ROWS, width)
-    for row, column in [(0, 0), (5, 0), (76, width - 1), (40, width // 2)]:
-        angle = row / 10_000 ** (2 * (column // 2) / width)
-        expected = math.sin(angle) if column % 2 == 0 else math.cos(angle)
-        assert code[row, column] == pytest.approx(expected, abs=1e-6)
-
-
-def test_row_positions_cannot_be_changed_by_accident():
-    with pytest.raises(ValueError, match="read-only"):
-        row_positions(8)[0, 0] = 1
 
 
 # --- matrices from elsewhere

@@ -119,7 +119,7 @@ def test_declared_defaults(tiny_model_folder):
         '{"scaling": {"fft": ["clip"]}}',
         '{"window": 0}',
         '{"window": "1"}',
-        '{"row_positions": "rotary"}',
+        '{"sound_encoder": "yes"}',
         '{"mirrored_noise": "yes"}',
         b"\xff\xfe\x00",
     ],
@@ -186,7 +186,7 @@ def test_the_first_run_with_a_hub_id_has_the_defaults_of_the_second(hub, tiny_mo
     assert model_name("some/hub-id") == "some/hub-id"
     assert hub.downloads == []
     first = read_defaults("some/hub-id")
-    assert not list(hub.snapshot.rglob("*.safetensors"))
+    assert not list(hub.snapshot.rglob("unet/*.safetensors"))
     shutil.copytree(hub.repository, hub.snapshot, dirs_exist_ok=True)
     hub.is_reachable = False
     assert first == read_defaults("some/hub-id") == read_defaults(tiny_model_folder)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("accelerate")
 
+from sound_diffusion.models import load_model  # noqa: E402
 from training import dataset, sounds  # noqa: E402
 from training.descriptors import Descriptors, describe, targets  # noqa: E402
+from training.loop import make_accelerator  # noqa: E402
 from training.renderer import Style, render  # noqa: E402
 
 SMALL = Style(size=64)
@@ -88,7 +91,7 @@ def test_pairs(seed):
     assert np.isfinite(pair.targets).all()
 
 
-@pytest.mark.parametrize("feature", dataset.SHARES)
+@pytest.mark.parametrize("feature", dataset.PAINTED)
 def test_film_features_of_every_kind(feature):
     y = sounds.draw_sound(np.random.default_rng(3), 0.4)
     matrix, magnitude = dataset.film_features(y, feature, 0.05, 0.3)
@@ -120,11 +123,40 @@ def test_sounds_without_pictures_are_heard_and_not_painted(work):
     assert set(np.load(path).files) == {"embeddings", "targets"}
     (work / "latents").mkdir()
     np.save(work / "latents" / "shard_0000.npy", np.ones((4, 4, 32, 32), np.float16) * np.arange(1, 33))
-    examples = unet.Examples.read(work)
-    assert len(examples.embeddings) == len(examples.targets) > len(examples.latents)
-    generator = torch.Generator().manual_seed(0)
-    assert [len(part) for part in examples.sounds(7, generator)] == [7, 7]
-    assert [len(part) for part in examples.pairs(5, generator)] == [5, 5, 5]
+    examples = unet.Examples(work, make_accelerator(), seed=0)
+    assert len(examples.embeddings) == len(examples.targets) == 2 * len(examples.latents)
+    assert [len(part) for part in examples.sounds(7)] == [7, 7, 7]
+    timesteps, embeddings, targets, latents = examples.pairs(5)
+    assert timesteps.shape == (5,)
+    assert embeddings.shape == (5, 77, 768)
+    assert targets.shape == (5, unet.TARGETS)
+    assert float(latents.std()) == pytest.approx(1, abs=0.1)
+
+
+def test_several_processes_share_the_examples(work):
+    from training import unet
+
+    for index in range(3):
+        dataset.write_shard(work / "shards" / f"shard_{index:04d}.npz", dataset.make_pair)
+    (work / "latents").mkdir()
+    for path in dataset.shards(work / "shards"):
+        np.save(unet.latents_of(path), np.ones((4, 4, 32, 32), np.float16) * np.arange(1, 33))
+    processes = [SimpleNamespace(process_index=i, num_processes=2, device="cpu") for i in range(2)]
+    parts = [unet.Examples(work, process, seed=0) for process in processes]
+    assert [len(part.latents) for part in parts] == [8, 4]
+    joined = torch.cat([parts[0].targets[:4], parts[1].targets, parts[0].targets[4:]])
+    alone = unet.Examples(work, make_accelerator(), seed=0)
+    torch.testing.assert_close(joined, alone.targets)
+
+
+def test_every_descriptor_counts_the_same_in_what_is_told():
+    from training import unet
+
+    targets = torch.zeros(2, unet.TARGETS)
+    for start, size in zip(np.cumsum((0, *unet.GROUPS)), unet.GROUPS, strict=False):
+        told = targets.clone()
+        told[:, start : start + size] = 3
+        torch.testing.assert_close(unet.telling(told, targets), torch.full((2,), 9 / 6))
 
 
 @pytest.fixture
@@ -133,7 +165,7 @@ def tiny():
     from training.unet import UNetOptions
 
     return AutoencoderOptions(channels=(8, 8, 8, 8), crop=32), UNetOptions(
-        channels=(32, 32, 32, 32), time_width=32, listen_share=0.3
+        channels=(32, 32, 32, 32), time_width=32, lesson=2
     )
 
 
@@ -141,10 +173,10 @@ def steps_of(path) -> int:
     return torch.load(path, weights_only=True)["steps"]
 
 
-def test_training_resumes_and_exports(work, tiny, monkeypatch):
+def test_training_resumes_and_exports(work, tiny, monkeypatch, capsys):
     from diffusers import StableDiffusionPipeline
 
-    from training import autoencoder, export, latents, unet
+    from training import autoencoder, export, hearing, latents, unet
     from training.loop import LoopOptions
 
     sizes, shape = tiny
@@ -157,13 +189,18 @@ def test_training_resumes_and_exports(work, tiny, monkeypatch):
             assert steps_of(autoencoder.train(work, loop)) == steps
         assert latents.encode(work) == 1
         assert latents.encode(work) == 0
-        for steps in (2, 4):
-            loop = LoopOptions(minutes=5, rate=1e-3, batch=2, max_steps=steps)
-            assert steps_of(unet.train(work, loop)) == steps
+        for stage in (unet.train_ear, unet.train):
+            for steps in (2, 4):
+                loop = LoopOptions(minutes=5, rate=1e-3, batch=2, max_steps=steps)
+                assert steps_of(stage(work, loop)) == steps
+        hearing.main(["--work", str(work), "--checkpoint", "ear.pt", "--count", "4"])
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split()[0] for line in lines[-5:]] == list(dataset.PAINTED)
+        assert all(np.isfinite(float(number)) for line in lines[-5:] for number in line.split()[1:])
         folder = export.export(work, work / "model")
         absent = dict.fromkeys(("text_encoder", "tokenizer", "safety_checker"))
         pipe = StableDiffusionPipeline.from_pretrained(folder, **absent, requires_safety_checker=False)
-        assert (folder / "sound_diffusion.json").exists()
+        assert load_model(str(folder), device="cpu").sound_encoder is not None
         pipe.set_progress_bar_config(disable=True)
         rows = torch.zeros(1, 77, 768)
         picture = pipe(

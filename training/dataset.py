@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,8 @@ WIDTH = 768
 SHARD = 256  # pairs or sounds
 SOUNDS = "sounds"  # folder of the shards without pictures
 SCALING = {"fft": "log", "waveform": "none", "melspectrogram": "none", "mfcc": "none", "cqt": "none"}
-SHARES = {"fft": 0.79, "melspectrogram": 0.08, "waveform": 0.06, "mfcc": 0.04, "cqt": 0.03}
+PAINTED = {"fft": 0.79, "melspectrogram": 0.08, "waveform": 0.06, "mfcc": 0.04, "cqt": 0.03}
+HEARD = {"fft": 0.4, "melspectrogram": 0.15, "waveform": 0.25, "mfcc": 0.12, "cqt": 0.08}
 PICTURE_SECONDS = (0.02, 6.0)
 FILM_WINDOW = (0.02, 2.0)  # seconds
 COLUMNS = {"embedding": "embeddings", "targets": "targets", "picture": "pictures"}  # of a shard
@@ -34,7 +35,7 @@ class Sound:
     Attributes
     ----------
     embedding : np.ndarray [shape=(77, 768), dtype=float16]
-        Scaled, without the code of the rows' positions.
+        Scaled.
     targets : np.ndarray [shape=(48,), dtype=float32]
     """
 
@@ -78,9 +79,9 @@ def waveform_rows(start: int) -> np.ndarray:
     return start + WIDTH * np.arange(ROWS)
 
 
-def hear(rng: np.random.Generator) -> tuple[np.ndarray, Descriptors]:
+def draw(rng: np.random.Generator, shares: Mapping[str, float]) -> tuple[np.ndarray, Descriptors]:
     """Make a sound: its embedding, and what a picture says of it. One half are frames of films."""
-    feature = str(rng.choice(list(SHARES), p=list(SHARES.values())))
+    feature = str(rng.choice(list(shares), p=list(shares.values())))
     if rng.random() < 0.5:
         y = draw_sound(rng, log_uniform(rng, *PICTURE_SECONDS))
         matrix, magnitude = picture_features(y, feature)
@@ -95,14 +96,19 @@ def hear(rng: np.random.Generator) -> tuple[np.ndarray, Descriptors]:
 def make_pair(seed: int) -> Pair:
     """Make the pair of a seed."""
     rng = np.random.default_rng(seed)
-    embedding, descriptors = hear(rng)
+    embedding, descriptors = draw(rng, PAINTED)
     return Pair(embedding, targets(descriptors), render(descriptors, int(rng.integers(2**31))))
+
+
+def hear(rng: np.random.Generator, shares: Mapping[str, float]) -> Sound:
+    """Make a sound without its picture; its feature is drawn by `shares`."""
+    embedding, descriptors = draw(rng, shares)
+    return Sound(embedding, targets(descriptors))
 
 
 def make_sound(seed: int) -> Sound:
     """Make the sound of a seed, another one than that of its pair."""
-    embedding, descriptors = hear(np.random.default_rng([1, seed]))
-    return Sound(embedding, targets(descriptors))
+    return hear(np.random.default_rng([1, seed]), HEARD)
 
 
 def write_shard(path: Path, make: Callable[[int], Sound]) -> Path:
@@ -153,8 +159,11 @@ def shards(folder: Path) -> list[Path]:
 
 def load(paths: list[Path], name: str) -> np.ndarray:
     """Read one array (`embeddings`, `pictures` or `targets`) of several shards, joined."""
-    parts = []
-    for path in paths:
+    joined = np.empty(0)
+    for index, path in enumerate(paths):
         with np.load(path) as shard:
-            parts.append(shard[name])
-    return np.concatenate(parts)
+            part = shard[name]
+        if not index:  # gigabytes: there is no room for the parts and the whole
+            joined = np.empty((len(paths), *part.shape), part.dtype)
+        joined[index] = part
+    return joined.reshape(-1, *joined.shape[2:])

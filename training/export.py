@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 
+from sound_diffusion.model_files import SOUND_ENCODER
 from training import autoencoder, dataset, unet
 
 WORK = Path(__file__).parent / "work"
@@ -21,7 +22,7 @@ DECLARED = {
     "height": 256,
     "width": 256,
     "window": 0.75,
-    "row_positions": "sinusoidal",
+    "sound_encoder": True,
     "mirrored_noise": True,
 }
 ABSENT = ("text_encoder", "tokenizer", "safety_checker", "feature_extractor", "image_encoder")
@@ -62,7 +63,8 @@ def export(work: Path = WORK, model: Path = MODEL) -> Path:
     painter = unet.load_trained(work)
     beside = model.with_name(model.name + ".part")
     shutil.rmtree(beside, ignore_errors=True)
-    pipeline_of(vae.to(torch.float16), painter.to(torch.float16)).save_pretrained(beside)
+    pipeline_of(vae.to(torch.float16), painter.unet.to(torch.float16)).save_pretrained(beside)
+    painter.encoder.to(torch.float16).save_pretrained(beside / SOUND_ENCODER)
     index = json.loads((beside / "model_index.json").read_text())
     index |= {name: [None, None] for name in ABSENT}
     (beside / "model_index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")

@@ -17,7 +17,7 @@ from training import autoencoder, dataset, export, latents, unet
 from training.loop import LoopOptions, make_accelerator
 
 # Of the time; the latents take what is left.
-SHARES = {"shards": 0.08, "sounds": 0.04, "autoencoder": 0.2, "unet": 0.63}
+SHARES = {"shards": 0.08, "sounds": 0.06, "autoencoder": 0.2, "ear": 0.13, "unet": 0.48}
 
 
 def make_shards(
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--model", type=Path, default=export.MODEL, help="folder that the model is written to")
     flags.add_argument("--shards", type=int, default=300, help="at most so many shards of 256 pairs")
     flags.add_argument("--workers", type=int, help="processes that make pairs; by default one a core")
-    flags.add_argument("--batch", type=int, help="examples a step of the UNet (default: 16, with a GPU 64)")
+    flags.add_argument("--batch", type=int, help="pictures a step of the UNet (default: 16, with a GPU 64)")
     return flags
 
 
@@ -63,6 +63,7 @@ def main(argv: list[str] | None = None) -> None:
         autoencoder.train(options.work, loop)
     latents.encode(options.work)
     batch = options.batch or (64 if gpu else 16)
+    unet.train_ear(options.work, LoopOptions(minutes["ear"], rate=1.5e-3, batch=batch))
     unet.train(options.work, LoopOptions(minutes["unet"], rate=1e-3, batch=batch))
     if first:
         print(export.export(options.work, options.model))

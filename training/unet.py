@@ -1,29 +1,31 @@
 """The UNet: learns to paint latents from embeddings (v-prediction, zero terminal signal-to-noise ratio).
 
-The embedding enters twice: row by row through cross-attention, and pooled through the time embedding (the
-"ear", diffusers' `addition_embed_type="text"`). The ear is first taught alone to read the descriptors, and
-goes on listening to more sounds than are painted, which costs little: what it does not hear, it cannot paint.
+A sound encoder reads the embedding; what it writes enters the UNet twice: row by row through cross-attention,
+and pooled through the time embedding (diffusers' `addition_embed_type="text"`). Encoder and pooling are the
+ear. It is taught first, and alone, to tell the descriptors, and goes on hearing more sounds than are painted,
+which costs little: what it does not hear, the UNet cannot paint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch.nn import functional
 
-from sound_diffusion.embeddings import row_positions
+from sound_diffusion.sound_encoder import SoundEncoder
 from sound_diffusion.symmetry import mirrored
 from training import dataset
 from training.loop import Clock, LoopOptions, Step, fit, load_average, make_accelerator
 
 KEEP_SILENCE = 4  # of so many black pictures, one is learnt
-TARGETS = 48  # numbers in `descriptors.targets`
+GROUPS = (1, 1, 1, 11, 11, 23)  # numbers of each descriptor in `descriptors.targets`
+TARGETS = sum(GROUPS)
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,13 @@ class UNetOptions:
     drop : float
         Share of examples with the unconditional embedding, zeros.
     listen : float
-        Weight in the loss of reading the descriptors from the cross-attention of what is painted.
+        Weight in the loss of telling the descriptors of what is painted, after each cross-attention.
     hear : float
-        Weight of the ear's reading them.
+        Weight of the ear's telling those of the sounds that are only heard.
     heard : int
-        Sounds that the ear hears for each one that is painted.
-    listen_share : float
-        Share of the time in which the ear learns alone.
+        Sounds that are heard for each one that is painted.
+    lesson : int
+        Sounds for each that a batch of painting holds, while the ear learns alone.
     """
 
     channels: tuple[int, ...] = (64, 96, 160, 160)
@@ -56,15 +58,15 @@ class UNetOptions:
     drop: float = 0.1
     listen: float = 0.05
     hear: float = 0.3
-    heard: int = 4
-    listen_share: float = 0.06
+    heard: int = 2
+    lesson: int = 8
 
 
 class Painter(torch.nn.Module):
-    """The UNet, and the probes that read the descriptors from its conditioning during training.
+    """The sound encoder, the UNet, and the probes that read the descriptors from its conditioning.
 
     One probe listens to the ear, the others to the outcome of cross-attention, where the rows of the
-    embedding meet the picture.
+    embedding meet the picture. They serve training alone.
     """
 
     def __init__(self, options: UNetOptions):
@@ -101,6 +103,7 @@ class Painter(torch.nn.Module):
         self.attention_probes = torch.nn.ModuleList(
             torch.nn.Linear(width, TARGETS) for width in (*widths, options.channels[-1])
         )
+        self.encoder = SoundEncoder(dataset.WIDTH)
 
     def _keep(self, name: str, module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
         self.seen[name] = output[0] if isinstance(output, tuple) else output
@@ -112,14 +115,18 @@ class Painter(torch.nn.Module):
     def listen(self, embeddings: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
         """Run the ear alone, and read the descriptors [shape=(n, 48)]."""
         self.unet.time_embedding(self.unet.time_proj(timesteps).to(embeddings.dtype))
-        self.unet.add_embedding(embeddings)
+        self.unet.add_embedding(self.encoder(embeddings))
         return self.read()
 
     def forward(
-        self, latents: torch.Tensor, timesteps: torch.Tensor, embeddings: torch.Tensor
+        self, latents: torch.Tensor, timesteps: torch.Tensor, embeddings: torch.Tensor, kept: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Predict v, and the descriptors as read after each cross-attention [shape=(probes, n, 48)]."""
-        painted = self.unet(latents, timesteps, encoder_hidden_states=embeddings).sample
+        """Predict v, and the descriptors as read after each cross-attention [shape=(probes, n, 48)].
+
+        Where `kept` [shape=(n,)] is 0, the UNet gets the zeros of the unconditional embedding.
+        """
+        states = self.encoder(embeddings) * kept[:, None, None]
+        painted = self.unet(latents, timesteps, encoder_hidden_states=states).sample
         tokens = [self.seen[name].float().mean((2, 3)) for name in self.attentions]
         heard = [probe(seen) for probe, seen in zip(self.attention_probes, tokens, strict=True)]
         return painted, torch.stack(heard)
@@ -140,53 +147,60 @@ def make_scheduler() -> DDIMScheduler:
     )
 
 
-@dataclass
 class Examples:
-    """Everything that training reads, in memory.
+    """Draws what training reads; it is all in memory, a share of it in each of several processes.
 
-    Attributes
+    Parameters
     ----------
-    latents : torch.Tensor [shape=(n, 4, 32, 32), dtype=float16]
-        Scaled to deviation 1.
-    embeddings : torch.Tensor [shape=(m, 77, 768), dtype=float16]
-        Without the rows' positions; those after the first n are only heard.
-    targets : torch.Tensor [shape=(m, 48), dtype=float32]
-        Descriptors, standardised.
+    folder : Path
+        Work folder. Shards whose latents have been made are painted, all of them and `sounds/` are heard.
+    accelerator : Accelerator
+        Which process this is, and its device.
+    seed : int
+        Of what is drawn; another one in each process.
     """
 
-    latents: torch.Tensor
-    embeddings: torch.Tensor
-    targets: torch.Tensor
-
-    @classmethod
-    def read(cls, folder: Path) -> Examples:
-        """Read the shards of a work folder whose latents have been made."""
-        names = [p for p in dataset.shards(folder / "shards") if latents_of(p).exists()]
-        latents = np.concatenate([np.load(latents_of(p)) for p in names])
-        names += dataset.shards(folder / dataset.SOUNDS)
+    def __init__(self, folder: Path, accelerator: Accelerator, seed: int):
+        share = slice(accelerator.process_index, None, accelerator.num_processes)
+        pairs = dataset.shards(folder / "shards")
+        painted = [path for path in pairs if latents_of(path).exists()]
+        heard = [path for path in pairs if path not in painted] + dataset.shards(folder / dataset.SOUNDS)
+        painted = painted[share] or painted
+        names = painted + heard[share]
         targets = dataset.load(names, "targets")
-        few = np.arange(len(targets)) % KEEP_SILENCE == 0
-        kept = (targets[:, 0] > 0) | few
-        latents = latents[kept[: len(latents)]].astype(np.float32)
-        embeddings = dataset.load(names, "embeddings")[kept]
-        targets = (targets[kept] - targets[kept].mean(0)) / targets[kept].std(0)
-        latents = (latents * scaling_factor(folder)).astype(np.float16)
-        return cls(torch.from_numpy(latents), torch.from_numpy(embeddings), torch.from_numpy(targets))
+        kept = (targets[:, 0] > 0) | (np.arange(len(targets)) % KEEP_SILENCE == 0)
+        self.heard = torch.from_numpy(np.flatnonzero(kept))
+        self.latents = torch.from_numpy(np.concatenate([np.load(latents_of(p)) for p in painted]))
+        self.painted = self.heard[self.heard < len(self.latents)]
+        self.scale = scaling_factor(folder)
+        self.embeddings = torch.from_numpy(dataset.load(names, "embeddings"))
+        self.targets = torch.from_numpy(standardise(folder, targets))
+        self.device = accelerator.device
+        self.generator = torch.Generator().manual_seed(1000 * seed + accelerator.process_index)
 
-    def sounds(self, count: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw sounds to hear: embeddings with the rows' positions, in float32, and targets."""
-        index = torch.randint(len(self.embeddings), (count,), generator=generator)
-        return self._positioned(index), self.targets[index]
+    def sounds(self, count: int) -> list[torch.Tensor]:
+        """Draw sounds to hear: timesteps, embeddings and standardised targets, in float32."""
+        return self._draw(count, self.heard, self.embeddings, self.targets)
 
-    def pairs(
-        self, count: int, generator: torch.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Draw pictures to paint: latents in float32, embeddings and targets."""
-        index = torch.randint(len(self.latents), (count,), generator=generator)
-        return self.latents[index].float(), self._positioned(index), self.targets[index]
+    def pairs(self, count: int) -> list[torch.Tensor]:
+        """Draw pictures to paint: timesteps, embeddings, targets and latents of deviation 1."""
+        *told, latents = self._draw(count, self.painted, self.embeddings, self.targets, self.latents)
+        return [*told, latents * self.scale]
 
-    def _positioned(self, index: torch.Tensor) -> torch.Tensor:
-        return self.embeddings[index].float() + torch.from_numpy(row_positions(dataset.WIDTH).copy())
+    def _draw(self, count: int, among: torch.Tensor, *arrays: torch.Tensor) -> list[torch.Tensor]:
+        index = among[torch.randint(len(among), (count,), generator=self.generator)]
+        timesteps = draw_timesteps(count, self.generator)
+        return [part.to(self.device) for part in (timesteps, *(array[index].float() for array in arrays))]
+
+
+def standardise(folder: Path, targets: np.ndarray) -> np.ndarray:
+    """Give targets the mean 0 and deviation 1 that those of a work folder's audible sounds have."""
+    every = dataset.load(
+        dataset.shards(folder / "shards") + dataset.shards(folder / dataset.SOUNDS), "targets"
+    )
+    audible = every[every[:, 0] > 0]
+    standardised: np.ndarray = (targets - audible.mean(0)) / audible.std(0)
+    return standardised
 
 
 def latents_of(shard: Path) -> Path:
@@ -205,36 +219,43 @@ def draw_timesteps(count: int, generator: torch.Generator) -> torch.Tensor:
     return ((torch.arange(count) + torch.rand(count, generator=generator)) * 1000 / count).long()
 
 
-def ear_loss(model: Painter, batch: Sequence[torch.Tensor], timesteps: torch.Tensor) -> torch.Tensor:
-    """Mean squared error of the descriptors as read from the conditioning."""
-    embeddings, targets = batch
-    return functional.mse_loss(model.listen(embeddings, timesteps).float(), targets)
+def telling(told: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Squared error of the descriptors as told by a probe [shape=(..., n)].
+
+    Every descriptor counts the same, however many numbers it takes.
+    """
+    weights = torch.cat([torch.full((size,), 1 / (size * len(GROUPS))) for size in GROUPS])
+    return (told.float() - targets).square() @ weights.to(targets.device)
+
+
+def ear_loss(model: Painter, examples: Examples, count: int) -> torch.Tensor:
+    """Mean error of the descriptors as the ear tells them, of so many sounds."""
+    timesteps, embeddings, targets = examples.sounds(count)
+    return telling(model.listen(embeddings, timesteps), targets).mean()
 
 
 def paint_loss(
-    model: Painter, batch: Sequence[torch.Tensor], timesteps: torch.Tensor, options: UNetOptions,
-    scheduler: DDIMScheduler, generator: torch.Generator,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """Return the loss of a step, and the error of v alone."""
-    latents, embeddings, targets = batch
-    device = latents.device
-    noise = mirrored(torch.randn(latents.shape, generator=generator)).to(device)
-    kept = (torch.rand(len(latents), generator=generator) >= options.drop).to(device)
+    model: Painter, examples: Examples, count: int, options: UNetOptions, scheduler: DDIMScheduler
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the loss of painting so many pictures, and the error of v alone."""
+    timesteps, embeddings, targets, latents = examples.pairs(count)
+    noise = mirrored(torch.randn(latents.shape, generator=examples.generator)).to(latents.device)
+    kept = (torch.rand(count, generator=examples.generator) >= options.drop).to(latents.device)
     noisy = scheduler.add_noise(latents, noise, timesteps)
     goal = scheduler.get_velocity(latents, noise, timesteps)
-    painted, heard = model(noisy, timesteps, embeddings * kept[:, None, None])
+    painted, told = model(noisy, timesteps, embeddings, kept)
     error = functional.mse_loss(painted.float(), goal)
-    reading = ((heard.float() - targets).square().mean((0, 2)) * kept).sum() / kept.sum().clamp(min=1)
+    reading = (telling(told, targets).mean(0) * kept).sum() / kept.sum().clamp(min=1)
     return error + options.listen * reading, error.detach()
 
 
-def train(folder: Path, loop: LoopOptions, options: UNetOptions | None = None) -> Path:
-    """Train until the time is up, continuing from the folder's checkpoint.
+def train_ear(folder: Path, loop: LoopOptions, options: UNetOptions | None = None) -> Path:
+    """Teach the ear alone to tell the descriptors, continuing from the folder's `ear.pt`.
 
     Parameters
     ----------
     folder : Path
-        Work folder: `shards/`, `latents/`, and where `unet.pt` is kept.
+        Work folder: `shards/`, `latents/`, `sounds/`, and where `ear.pt` is kept.
     loop : LoopOptions
         Time, rate and batch.
     options : UNetOptions, optional
@@ -251,20 +272,46 @@ def train(folder: Path, loop: LoopOptions, options: UNetOptions | None = None) -
     model = Painter(options).to(accelerator.device)
 
     def start(clock: Clock) -> Step:
-        examples, scheduler = Examples.read(folder), make_scheduler()
-        generator = torch.Generator().manual_seed(1000 * clock.steps + accelerator.process_index)
-
-        def place(*batch: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            timesteps = draw_timesteps(len(batch[0]), generator)
-            return tuple(part.to(accelerator.device) for part in (timesteps, *batch))
+        examples = Examples(folder, accelerator, clock.steps)
 
         def step(clock: Clock) -> tuple[torch.Tensor, torch.Tensor]:
-            timesteps, *sounds = place(*examples.sounds(options.heard * loop.batch, generator))
-            hearing = ear_loss(model, sounds, timesteps)
-            if clock.now < options.listen_share:
-                return hearing, hearing.detach()
-            timesteps, *batch = place(*examples.pairs(loop.batch, generator))
-            painting, error = paint_loss(model, batch, timesteps, options, scheduler, generator)
+            loss = ear_loss(model, examples, options.lesson * loop.batch)
+            return loss, loss.detach()
+
+        return step
+
+    return fit(accelerator, model, folder / "ear.pt", loop, start)
+
+
+def train(folder: Path, loop: LoopOptions, options: UNetOptions | None = None) -> Path:
+    """Train the UNet, and its ear with it, continuing from the folder's `unet.pt`.
+
+    Parameters
+    ----------
+    folder : Path
+        Work folder: as for :func:`train_ear`, with whose `ear.pt` training begins.
+    loop : LoopOptions
+        Time, rate and batch.
+    options : UNetOptions, optional
+        Size and details.
+
+    Returns
+    -------
+    Path
+        The checkpoint.
+    """
+    options = options or UNetOptions()
+    accelerator = make_accelerator()
+    model = Painter(options)
+    load_average(folder / "ear.pt", model)
+    model.to(accelerator.device)
+
+    def start(clock: Clock) -> Step:
+        examples, scheduler = Examples(folder, accelerator, clock.steps), make_scheduler()
+
+        def step(clock: Clock) -> tuple[torch.Tensor, torch.Tensor]:
+            hearing = ear_loss(model, examples, options.heard * loop.batch)
+            painting, error = paint_loss(model, examples, loop.batch, options, scheduler)
             return painting + options.hear * hearing, error
 
         return step
@@ -272,8 +319,8 @@ def train(folder: Path, loop: LoopOptions, options: UNetOptions | None = None) -
     return fit(accelerator, model, folder / "unet.pt", loop, start)
 
 
-def load_trained(folder: Path, options: UNetOptions | None = None) -> UNet2DConditionModel:
-    """Read the averaged UNet of a work folder, in float32, ready to use."""
+def load_trained(folder: Path, options: UNetOptions | None = None) -> Painter:
+    """Read the averaged weights of a work folder, in float32, ready to use."""
     model = Painter(options or UNetOptions())
     load_average(folder / "unet.pt", model)
-    return model.unet.eval()
+    return model.eval()
