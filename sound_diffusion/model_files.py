@@ -36,7 +36,7 @@ INDEX_FILE = "model_index.json"
 UNET_CONFIG = "unet/config.json"
 SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
 SOUND_ENCODER = "sound_encoder"  # folder of it in a model
-SETTINGS_FILES = [INDEX_FILE, DEFAULTS_FILE, UNET_CONFIG, SCHEDULER_CONFIG, f"{SOUND_ENCODER}/*"]
+SETTINGS_FILES = [INDEX_FILE, DEFAULTS_FILE, UNET_CONFIG, SCHEDULER_CONFIG]
 PIXELS_PER_LATENT = 8
 LCM_STEPS = 4
 
@@ -216,6 +216,20 @@ def settings_folder(location: Path | str) -> Path:
     return _cached_snapshot(location) or _download_settings(location)
 
 
+def sound_encoder_folder(location: Path | str) -> Path:
+    """Return where a model's sound encoder is; one on the hub that is not in the cache is downloaded.
+
+    Raises
+    ------
+    ModelError
+        If the hub cannot be reached.
+    """
+    folder = settings_folder(location)
+    if isinstance(location, str) and not (folder / SOUND_ENCODER).is_dir():
+        folder = _download(location, [f"{SOUND_ENCODER}/*"], folder.name)
+    return folder / SOUND_ENCODER
+
+
 def _cached_snapshot(hub_id: str) -> Path | None:
     """Return the folder of a model in the hub's cache, if at least its settings are there."""
     from huggingface_hub import snapshot_download
@@ -230,23 +244,28 @@ def _cached_snapshot(hub_id: str) -> Path | None:
 
 def _download_settings(hub_id: str) -> Path:
     """Download the settings of a model on the hub, and return their folder."""
+    folder = _download(hub_id, SETTINGS_FILES)
+    if not (folder / INDEX_FILE).is_file():
+        raise ModelError(
+            f"model {hub_id}: no {INDEX_FILE} in it", "a Stable Diffusion model in diffusers format"
+        )
+    return folder
+
+
+def _download(hub_id: str, patterns: list[str], commit: str | None = None) -> Path:
+    """Download small files of a model on the hub, and return its folder in the cache."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
     try:
-        folder = Path(snapshot_download(hub_id, allow_patterns=SETTINGS_FILES))
+        return Path(snapshot_download(hub_id, allow_patterns=patterns, revision=commit))
     except Exception as error:  # of the hub's library, and of the one beneath it that speaks HTTP
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"model {hub_id}: not in the hub's cache, and cannot be downloaded ({reason})",
             remedy="check the name and the network, or give the path of a model",
         ) from error
-    if not (folder / INDEX_FILE).is_file():
-        raise ModelError(
-            f"model {hub_id}: no {INDEX_FILE} in it", "a Stable Diffusion model in diffusers format"
-        )
-    return folder
 
 
 def _read_config(folder: Path, name: str) -> dict[str, Any]:

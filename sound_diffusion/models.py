@@ -27,6 +27,7 @@ from sound_diffusion.model_files import (
     model_name,
     read_defaults,
     settings_folder,
+    sound_encoder_folder,
 )
 from sound_diffusion.symmetry import begin_mirrored
 from sound_diffusion.typing import FloatArray
@@ -297,7 +298,7 @@ def load_model(
         from sound_diffusion.sound_encoder import load_sound_encoder
 
         width = pipeline.unet.config.cross_attention_dim
-        encoder = load_sound_encoder(settings_folder(location), width)
+        encoder = load_sound_encoder(sound_encoder_folder(location), width)
     return Model(model_name(name), pipeline, defaults, device, precision, low_memory, encoder)
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from sound_diffusion.constants import N_ROWS, SD1_WIDTH
 from sound_diffusion.errors import ModelError
-from sound_diffusion.model_files import SOUND_ENCODER
+from sound_diffusion.model_files import DEFAULTS_FILE, SOUND_ENCODER
 
 __all__ = ["SoundEncoder", "load_sound_encoder", "row_positions"]
 
@@ -93,13 +93,13 @@ class SoundEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return states
 
 
-def load_sound_encoder(model: Path, width: int) -> SoundEncoder:
+def load_sound_encoder(folder: Path, width: int) -> SoundEncoder:
     """Load the sound encoder of a model.
 
     Parameters
     ----------
-    model : Path
-        The model's folder.
+    folder : Path
+        From :func:`sound_diffusion.model_files.sound_encoder_folder`.
     width : int
         Columns D of its UNet's cross-attention.
 
@@ -114,17 +114,17 @@ def load_sound_encoder(model: Path, width: int) -> SoundEncoder:
         If it is missing, broken or made for another width.
     """
     try:
-        encoder: SoundEncoder = SoundEncoder.from_pretrained(model / SOUND_ENCODER, local_files_only=True)
+        encoder: SoundEncoder = SoundEncoder.from_pretrained(folder, local_files_only=True)
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(
-            f"model {model}: its sound encoder cannot be loaded ({reason})",
-            f"the folder {SOUND_ENCODER}/ that its sound_diffusion.json declares",
+            f"{folder}: the sound encoder cannot be loaded ({reason})",
+            f"what {DEFAULTS_FILE} declares in {SOUND_ENCODER}/",
             "copy the whole folder of the model",
         ) from error
     columns = encoder.config.width
     if columns != width:
-        raise ModelError(f"model {model}: a sound encoder of {columns} columns", f"{width}, as its UNet has")
+        raise ModelError(f"{folder}: a sound encoder of {columns} columns", f"{width}, as its UNet has")
     encoder.requires_grad_(False).eval()
     return encoder
 

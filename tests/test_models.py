@@ -186,12 +186,22 @@ def test_the_first_run_with_a_hub_id_has_the_defaults_of_the_second(hub, tiny_mo
     assert model_name("some/hub-id") == "some/hub-id"
     assert hub.downloads == []
     first = read_defaults("some/hub-id")
-    assert not list(hub.snapshot.rglob("unet/*.safetensors"))
+    assert not list(hub.snapshot.rglob("*.safetensors"))
     shutil.copytree(hub.repository, hub.snapshot, dirs_exist_ok=True)
     hub.is_reachable = False
     assert first == read_defaults("some/hub-id") == read_defaults(tiny_model_folder)
     assert read_width("some/hub-id") == 32
     assert len(hub.downloads) == 1
+
+
+def test_a_sound_encoder_on_the_hub_is_downloaded_with_the_weights(hub):
+    read_defaults("some/hub-id")
+    shutil.copytree(
+        hub.repository, hub.snapshot, ignore=shutil.ignore_patterns("sound_encoder"), dirs_exist_ok=True
+    )
+    model = load_model("some/hub-id", device="cpu")
+    assert model.sound_encoder is not None
+    assert hub.downloads[1:] == [["sound_encoder/*"]]
 
 
 def test_a_latent_consistency_model_on_the_hub_is_known_at_once(hub):

@@ -105,5 +105,5 @@ def test_an_encoder_of_another_width_is_refused(folder):
 
 def test_a_broken_encoder_is_refused(folder):
     next((folder / "sound_encoder").glob("*.safetensors")).write_bytes(b"half of a file")
-    with pytest.raises(ModelError, match="sound encoder cannot be loaded"):
+    with pytest.raises(ModelError, match="the sound encoder cannot be loaded"):
         load_model(str(folder), device="cpu")

@@ -28,15 +28,13 @@ def explained(told: np.ndarray, targets: np.ndarray) -> list[float]:
 
 
 @torch.no_grad()
-def hearing(work: Path, checkpoint: str, feature: str, count: int) -> list[float]:
-    """Let the ear of a checkpoint hear so many new sounds of one feature."""
-    model = unet.Painter(unet.UNetOptions())
-    load_average(work / checkpoint, model)
+def hear(model: unet.Painter, feature: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Let the ear tell so many new sounds of one feature: what it tells, and the targets."""
     made = [dataset.hear(np.random.default_rng(UNHEARD + seed), {feature: 1.0}) for seed in range(count)]
     audible = [sound for sound in made if sound.targets[0] > 0]
     embeddings = torch.from_numpy(np.stack([sound.embedding for sound in audible])).float()
-    told = model.eval().listen(embeddings, torch.full((len(embeddings),), TIMESTEP)).numpy()
-    return explained(told, unet.standardise(work, np.stack([sound.targets for sound in audible])))
+    told = model.listen(embeddings, torch.full((len(embeddings),), TIMESTEP)).numpy()
+    return told, np.stack([sound.targets for sound in audible])
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -48,9 +46,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--checkpoint", default="unet.pt", help="ear.pt or unet.pt (default: %(default)s)")
     parser.add_argument("--count", type=int, default=200, help="sounds a feature (default: %(default)s)")
     options = parser.parse_args(argv)
+    model = unet.Painter(unet.UNetOptions())
+    load_average(options.work / options.checkpoint, model)
+    model.eval()
+    mean, deviation = unet.target_scale(options.work)
     print(f"{'':<16}" + "".join(f"{name:>11}" for name in DESCRIPTORS))
     for feature in dataset.PAINTED:
-        shares = hearing(options.work, options.checkpoint, feature, options.count)
+        told, targets = hear(model, feature, options.count)
+        shares = explained(told, (targets - mean) / deviation)
         print(f"{feature:<16}" + "".join(f"{share:11.2f}" for share in shares), flush=True)
 
 

@@ -174,7 +174,8 @@ class Examples:
         self.painted = self.heard[self.heard < len(self.latents)]
         self.scale = scaling_factor(folder)
         self.embeddings = torch.from_numpy(dataset.load(names, "embeddings"))
-        self.targets = torch.from_numpy(standardise(folder, targets))
+        mean, deviation = target_scale(folder)
+        self.targets = torch.from_numpy((targets - mean) / deviation)
         self.device = accelerator.device
         self.generator = torch.Generator().manual_seed(1000 * seed + accelerator.process_index)
 
@@ -193,14 +194,13 @@ class Examples:
         return [part.to(self.device) for part in (timesteps, *(array[index].float() for array in arrays))]
 
 
-def standardise(folder: Path, targets: np.ndarray) -> np.ndarray:
-    """Give targets the mean 0 and deviation 1 that those of a work folder's audible sounds have."""
+def target_scale(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of the targets of a work folder's audible sounds [shape=(48,), each]."""
     every = dataset.load(
         dataset.shards(folder / "shards") + dataset.shards(folder / dataset.SOUNDS), "targets"
     )
     audible = every[every[:, 0] > 0]
-    standardised: np.ndarray = (targets - audible.mean(0)) / audible.std(0)
-    return standardised
+    return audible.mean(0), audible.std(0)
 
 
 def latents_of(shard: Path) -> Path:
