@@ -66,13 +66,14 @@ def build_parser() -> Parser:
 
 def paint(args: argparse.Namespace) -> Iterator[str]:
     """Yield the path of every file that is written, or the command of a recipe."""
-    from sound_diffusion import pictures, recipes
+    from sound_diffusion import pictures
+    from sound_diffusion.recipe import changes_since, read_recipe, recipe_command
 
     if args.recipe is not None:
-        recipe = recipes.read_recipe(args.recipe)
-        for change in recipes.changes_since(recipe):
+        recipe = read_recipe(args.recipe)
+        for change in changes_since(recipe):
             logging.getLogger("sound_diffusion").warning("the picture would come out different: %s", change)
-        yield recipes.recipe_command(recipe)
+        yield recipe_command(recipe)
         return
     words_alone = args.textprompt is not None and not (args.prompt or args.input_folder or args.from_file)
     request = pictures.PictureRequest(

@@ -65,8 +65,8 @@ def build_parser() -> Parser:
 
 def make_films(args: argparse.Namespace) -> Iterator[str]:
     """Yield the path of every film that is made."""
-    from sound_diffusion import films
-    from sound_diffusion.timeline import parse_rate, parse_window
+    from sound_diffusion.film import films
+    from sound_diffusion.film.timeline import parse_rate, parse_window
 
     request = films.FilmRequest(
         **shared_options(args),

@@ -22,7 +22,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from sound_diffusion.constants import N_ROWS, SAMPLE_RATE, SD1_WIDTH
-from sound_diffusion.features import FEATURES, extract
+from sound_diffusion.sound.features import FEATURES, extract
 
 N_FFT = 2 * (SD1_WIDTH - 1)
 

@@ -22,11 +22,11 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from sound_diffusion.audio import stream_audio
 from sound_diffusion.constants import SAMPLE_RATE
-from sound_diffusion.embeddings import scale
-from sound_diffusion.features import FEATURES
-from sound_diffusion.timeline import Timeline, frame_features, parse_rate
+from sound_diffusion.film.timeline import Timeline, frame_features, parse_rate
+from sound_diffusion.sound.audio import stream_audio
+from sound_diffusion.sound.embeddings import scale
+from sound_diffusion.sound.features import FEATURES
 
 
 def write_sound(path: Path, hours: float, rate: int) -> None:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from sound_diffusion.errors import SoundDiffusionError
 
 if TYPE_CHECKING:
-    from sound_diffusion.audio import load_audio, stream_audio
-    from sound_diffusion.diffusion import PaintSettings, paint, paint_batch
-    from sound_diffusion.embeddings import embed, load_embedding, scale
-    from sound_diffusion.features import FEATURES, extract, extract_at
-    from sound_diffusion.models import Model, load_model
+    from sound_diffusion.model.model import Model, load_model
+    from sound_diffusion.painting import PaintSettings, paint, paint_batch
+    from sound_diffusion.sound.audio import load_audio, stream_audio
+    from sound_diffusion.sound.embeddings import embed, load_embedding, scale
+    from sound_diffusion.sound.features import FEATURES, extract, extract_at
 
 __version__ = "0.1.0"
 
@@ -41,19 +41,19 @@ __all__ = [
 ]
 
 _MODULE_OF = {
-    "FEATURES": "features",
-    "Model": "models",
-    "PaintSettings": "diffusion",
-    "embed": "embeddings",
-    "extract": "features",
-    "extract_at": "features",
-    "load_audio": "audio",
-    "load_embedding": "embeddings",
-    "load_model": "models",
-    "paint": "diffusion",
-    "paint_batch": "diffusion",
-    "scale": "embeddings",
-    "stream_audio": "audio",
+    "FEATURES": "sound.features",
+    "Model": "model.model",
+    "PaintSettings": "painting",
+    "embed": "sound.embeddings",
+    "extract": "sound.features",
+    "extract_at": "sound.features",
+    "load_audio": "sound.audio",
+    "load_embedding": "sound.embeddings",
+    "load_model": "model.model",
+    "paint": "painting",
+    "paint_batch": "painting",
+    "scale": "sound.embeddings",
+    "stream_audio": "sound.audio",
 }
 
 

@@ -74,8 +74,8 @@ def add_shared_flags(parser: Parser) -> None:
 
 def _add_sound_flags(parser: Parser) -> None:
     """Declare the flags that say which part of a sound is used, and how."""
-    from sound_diffusion.embeddings import SCALINGS
-    from sound_diffusion.features import FEATURES
+    from sound_diffusion.sound.embeddings import SCALINGS
+    from sound_diffusion.sound.features import FEATURES
 
     group = parser.add_argument_group("sound")
     described = "; ".join(f"{feature.name}: {feature.description}" for feature in FEATURES.values())
@@ -109,7 +109,7 @@ def _add_text_flags(parser: Parser) -> None:
 
 def _add_model_flags(parser: Parser) -> None:
     """Declare the flags that choose the model and how it paints."""
-    from sound_diffusion.model_files import DEVICES, PRECISIONS, SAMPLERS
+    from sound_diffusion.model.find import DEVICES, PRECISIONS, SAMPLERS
 
     group = parser.add_argument_group("model")
     group.add_argument(

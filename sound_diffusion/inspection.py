@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sound_diffusion.embeddings import scale
+from sound_diffusion.sound.embeddings import scale
 from sound_diffusion.typing import FloatArray
 from sound_diffusion.words import Reader, Words
 

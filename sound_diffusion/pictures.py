@@ -10,15 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sound_diffusion.audio import check_sound_file, load_audio
-from sound_diffusion.diffusion import check_seeds, load_picture, paint_batch, steps_to_run
-from sound_diffusion.embeddings import check_embedding, load_embedding
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.features import extract
-from sound_diffusion.inspection import compare, statistics_table
-from sound_diffusion.model_files import find_model, read_width
-from sound_diffusion.models import Model
-from sound_diffusion.outputs import (
+from sound_diffusion.files import (
     check_place,
     recipes_in,
     run_name,
@@ -26,8 +19,15 @@ from sound_diffusion.outputs import (
     text_name,
     write_atomically,
 )
-from sound_diffusion.recipes import prompt_text, versions
+from sound_diffusion.inspection import compare, statistics_table
+from sound_diffusion.model.find import find_model, read_width
+from sound_diffusion.model.model import Model
+from sound_diffusion.painting import check_seeds, load_picture, paint_batch, steps_to_run
+from sound_diffusion.recipe import prompt_text, versions
 from sound_diffusion.requests import Plan, Request
+from sound_diffusion.sound.audio import check_sound_file, load_audio
+from sound_diffusion.sound.embeddings import check_embedding, load_embedding
+from sound_diffusion.sound.features import extract
 from sound_diffusion.typing import FloatArray
 from sound_diffusion.words import Words, finish_embedding, pooled_words
 

@@ -12,8 +12,8 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from sound_diffusion.constants import N_ROWS, SAMPLE_RATE
-from sound_diffusion.features import N_MELS, extract_at
-from sound_diffusion.timeline import SampleBuffer
+from sound_diffusion.film.timeline import SampleBuffer
+from sound_diffusion.sound.features import N_MELS, extract_at
 from sound_diffusion.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:

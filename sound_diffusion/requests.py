@@ -7,14 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from sound_diffusion.audio import hash_file
-from sound_diffusion.diffusion import PaintSettings, check_seeds, load_picture, settings_for, steps_to_run
-from sound_diffusion.embeddings import SCALINGS
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.features import get_feature
-from sound_diffusion.model_files import ModelDefaults, find_model, fingerprint, model_name, read_defaults
-from sound_diffusion.models import Model, load_model
-from sound_diffusion.outputs import check_place
+from sound_diffusion.files import check_place
+from sound_diffusion.model.find import ModelDefaults, find_model, fingerprint, model_name, read_defaults
+from sound_diffusion.model.model import Model, load_model
+from sound_diffusion.painting import PaintSettings, check_seeds, load_picture, settings_for, steps_to_run
+from sound_diffusion.sound.audio import hash_file
+from sound_diffusion.sound.embeddings import SCALINGS
+from sound_diffusion.sound.features import get_feature
 from sound_diffusion.words import Words
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ class Request:
     Attributes
     ----------
     feature : str
-        A key of :data:`sound_diffusion.features.FEATURES`.
+        A key of :data:`sound_diffusion.sound.features.FEATURES`.
     scaling : str
-        ``auto`` or one of :data:`sound_diffusion.embeddings.SCALINGS`.
+        ``auto`` or one of :data:`sound_diffusion.sound.embeddings.SCALINGS`.
     offset, duration : float
         Seconds of the sound to skip, and to use at the most.
     model, device, precision, vae, lora, lora_strength, low_memory, safety_checker

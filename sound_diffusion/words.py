@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from sound_diffusion.embeddings import Painter, add_to_text, mix, scale
 from sound_diffusion.errors import ParameterError
+from sound_diffusion.sound.embeddings import Painter, add_to_text, mix, scale
 from sound_diffusion.typing import FloatArray
 
 __all__ = ["Reader", "Words", "finish_embedding", "pooled_words"]
@@ -105,7 +105,7 @@ def finish_embedding(
     matrix : np.ndarray [shape=(77, D), dtype=float32]
         A feature, unscaled.
     scaling : str
-        One of :data:`sound_diffusion.embeddings.SCALINGS`. The sum with a text has a scaling of its own.
+        One of :data:`sound_diffusion.sound.embeddings.SCALINGS`. The sum with a text has its own.
     model : sound_diffusion.Model
     words : Words, optional
     position : float

@@ -13,9 +13,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sound_diffusion import audio
-from sound_diffusion.audio import hash_file, load_audio, stream_audio
 from sound_diffusion.errors import AudioError, ParameterError
+from sound_diffusion.sound import audio
+from sound_diffusion.sound.audio import hash_file, load_audio, stream_audio
 
 RATE = 44_100
 ONSET = 0.5  # seconds of silence before the tone of the encoded files

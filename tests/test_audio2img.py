@@ -17,8 +17,9 @@ from PIL import Image
 
 import audio2img as audio2img_script
 import sound_diffusion as sd
-from sound_diffusion import outputs, pictures, recipes, requests
-from sound_diffusion.recipes import read_recipe
+from sound_diffusion import files, pictures, requests
+from sound_diffusion import recipe as recipes
+from sound_diffusion.recipe import read_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "audio2img.py"
@@ -478,8 +479,8 @@ def test_no_sound_at_all(audio2img):
 
 
 def test_recipe_of_another_program(audio2img, tmp_path):
-    with outputs.write_atomically(tmp_path / "a.png") as file:
-        outputs.write_png(Image.new("RGB", (8, 8)), file, RECIPE_OF_ANOTHER_PROGRAM)
+    with files.write_atomically(tmp_path / "a.png") as file:
+        files.write_png(Image.new("RGB", (8, 8)), file, RECIPE_OF_ANOTHER_PROGRAM)
     done = audio2img("--recipe", tmp_path / "a.png")
     assert done.code == 2
     assert "no entry 'offset'" in done.error
@@ -506,7 +507,7 @@ def test_full_disk(audio2img, sine_file, out, monkeypatch):
         file.write(b"\x89PNG")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(outputs, "write_png", full)
+    monkeypatch.setattr(files, "write_png", full)
     done = audio2img("--prompt", sine_file, "--quiet")
     assert (done.code, done.out) == (1, "")
     assert re.search("No space left on device.*free some space", done.error)

@@ -17,8 +17,10 @@ from PIL import Image
 
 import audio2img
 import audio2video
-from sound_diffusion import films, models, recipes
+from sound_diffusion import recipe as recipes
 from sound_diffusion.errors import VideoError
+from sound_diffusion.film import films
+from sound_diffusion.model import model as models
 
 REPOSITORY = Path(__file__).parent.parent
 SAMPLE_RATE = 44_100

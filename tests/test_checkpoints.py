@@ -18,7 +18,8 @@ from tiny_checkpoints import (  # noqa: E402
     save_checkpoints,
 )
 
-from sound_diffusion.checkpoints import (  # noqa: E402
+from sound_diffusion.errors import ModelError, ParameterError  # noqa: E402
+from sound_diffusion.model.checkpoints import (  # noqa: E402
     add_lora,
     checkpoint_family,
     families,
@@ -26,12 +27,11 @@ from sound_diffusion.checkpoints import (  # noqa: E402
     load_checkpoint_pipeline,
     load_vae,
 )
-from sound_diffusion.checkpoints import loading as loading_module  # noqa: E402
-from sound_diffusion.checkpoints.families import CONFIGS, SD1, family_of  # noqa: E402
-from sound_diffusion.checkpoints.formats import open_tensor_file  # noqa: E402
-from sound_diffusion.checkpoints.tensors import TensorFile, TensorRecord, read_tensors  # noqa: E402
-from sound_diffusion.errors import ModelError, ParameterError  # noqa: E402
-from sound_diffusion.model_files import read_defaults  # noqa: E402
+from sound_diffusion.model.checkpoints import loading as loading_module  # noqa: E402
+from sound_diffusion.model.checkpoints.families import CONFIGS, SD1, family_of  # noqa: E402
+from sound_diffusion.model.checkpoints.formats import open_tensor_file  # noqa: E402
+from sound_diffusion.model.checkpoints.tensors import TensorFile, TensorRecord, read_tensors  # noqa: E402
+from sound_diffusion.model.find import read_defaults  # noqa: E402
 
 # diffusers' schedulers and NumPy 2
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -372,7 +372,7 @@ def test_the_vocabulary_is_derived_from_what_open_clip_ships(tmp_path):
     import gzip
     import zipfile
 
-    from sound_diffusion.configs import make_vocabulary
+    from sound_diffusion.model.configs import make_vocabulary
 
     merges = gzip.compress(b"header\na b\nab c</w>\n")
     with zipfile.ZipFile(tmp_path / "open_clip_torch.whl", "w") as archive:

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import sound_diffusion as sd
-from sound_diffusion.embeddings import (
+from sound_diffusion.errors import EmbeddingError, ParameterError, SoundDiffusionError
+from sound_diffusion.sound.embeddings import (
     SCALINGS,
     check_embedding,
     embed,
     load_embedding,
     scale,
 )
-from sound_diffusion.errors import EmbeddingError, ParameterError, SoundDiffusionError
 
 ROWS, WIDTH = 77, 32
 NAMES = list(sd.FEATURES)

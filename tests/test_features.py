@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sound_diffusion.errors import AudioError, ParameterError, SoundDiffusionError
-from sound_diffusion.features import FEATURES, extract, extract_at, get_feature, picture_moments
+from sound_diffusion.sound.features import FEATURES, extract, extract_at, get_feature, picture_moments
 
 RATE = 44_100
 ROWS = 77

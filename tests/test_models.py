@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from sound_diffusion import model_files, models
 from sound_diffusion.errors import ModelError, ParameterError
-from sound_diffusion.model_files import (
+from sound_diffusion.model import find
+from sound_diffusion.model import model as models
+from sound_diffusion.model.find import (
     ModelDefaults,
     find_model,
     fingerprint,
@@ -17,7 +18,7 @@ from sound_diffusion.model_files import (
     read_defaults,
     read_width,
 )
-from sound_diffusion.models import Model, load_model
+from sound_diffusion.model.model import Model, load_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -29,7 +30,7 @@ def models_folder(tmp_path, monkeypatch):
     for name in ("cymatics", "own"):
         (folder / name).mkdir(parents=True)
         (folder / name / "model_index.json").write_text("{}")
-    monkeypatch.setattr(model_files, "MODELS_FOLDER", folder)
+    monkeypatch.setattr(find, "MODELS_FOLDER", folder)
     return folder
 
 
@@ -302,7 +303,7 @@ def test_auto_precision_on_a_cpu(tiny_model_folder, is_native, monkeypatch):
     import numpy as np
     import torch
 
-    from sound_diffusion.diffusion import paint
+    from sound_diffusion.painting import paint
 
     def load(precision):
         return load_model(str(tiny_model_folder), device="cpu", precision=precision)

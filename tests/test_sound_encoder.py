@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from sound_diffusion.errors import ModelError
-from sound_diffusion.models import load_model
-from sound_diffusion.sound_encoder import SoundEncoder, row_positions
+from sound_diffusion.model.model import load_model
+from sound_diffusion.model.sound_encoder import SoundEncoder, row_positions
 
 ROWS = 77
 

@@ -11,9 +11,9 @@ from diffusers import DDIMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sound_diffusion.diffusion import paint
-from sound_diffusion.models import load_model
-from sound_diffusion.symmetry import begin_mirrored, mirrored
+from sound_diffusion.model.model import load_model
+from sound_diffusion.model.symmetry import begin_mirrored, mirrored
+from sound_diffusion.painting import paint
 
 
 def is_symmetric(x: torch.Tensor) -> bool:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from sound_diffusion.constants import N_ROWS, SAMPLE_RATE
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.features import FEATURES, extract_at
-from sound_diffusion.timeline import SampleBuffer, Timeline, frame_features, parse_rate, parse_window
+from sound_diffusion.film.timeline import SampleBuffer, Timeline, frame_features, parse_rate, parse_window
+from sound_diffusion.sound.features import FEATURES, extract_at
 
 RATES = ["12", "25", "29.97", "30", "24000/1001"]
 

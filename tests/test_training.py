@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("accelerate")
 
-from sound_diffusion.models import load_model  # noqa: E402
+from sound_diffusion.model.model import load_model  # noqa: E402
 from training import dataset, sounds  # noqa: E402
 from training.descriptors import Descriptors, describe, targets  # noqa: E402
 from training.loop import make_accelerator  # noqa: E402
@@ -22,7 +22,7 @@ SMALL = Style(size=64)
 def magnitudes(level: float, frequency: float = 440.0, noise: float = 0.0) -> np.ndarray:
     t = np.arange(22_050) / 44_100
     y = np.sin(2 * np.pi * frequency * t) + noise * np.random.default_rng(0).standard_normal(len(t))
-    from sound_diffusion.features import extract
+    from sound_diffusion.sound.features import extract
 
     return extract((level * y / np.abs(y).max()).astype(np.float32), "fft")
 

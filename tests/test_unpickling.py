@@ -16,10 +16,10 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import save_file  # noqa: E402
 
-from sound_diffusion.checkpoints import checkpoint_family  # noqa: E402
-from sound_diffusion.checkpoints.formats import open_tensor_file  # noqa: E402
-from sound_diffusion.checkpoints.tensors import read_tensors  # noqa: E402
 from sound_diffusion.errors import ModelError  # noqa: E402
+from sound_diffusion.model.checkpoints import checkpoint_family  # noqa: E402
+from sound_diffusion.model.checkpoints.formats import open_tensor_file  # noqa: E402
+from sound_diffusion.model.checkpoints.tensors import read_tensors  # noqa: E402
 
 LIGHTNING = "pytorch_lightning.callbacks.model_checkpoint"
 
@@ -287,7 +287,8 @@ def test_nothing_heavy_is_imported_to_refuse_a_file(tmp_path):
 
     (tmp_path / "page.ckpt").write_bytes(b"<html>")
     program = (
-        "import sys\nfrom pathlib import Path\nfrom sound_diffusion.checkpoints import checkpoint_family\n"
+        "import sys\nfrom pathlib import Path\n"
+        "from sound_diffusion.model.checkpoints import checkpoint_family\n"
         f"try: checkpoint_family(Path({str(tmp_path / 'page.ckpt')!r}))\n"
         "except ValueError: print([name for name in ('torch', 'numpy', 'diffusers') if name in sys.modules])"
     )

@@ -10,9 +10,9 @@ import pytest
 import soundfile
 from PIL import Image
 
-from sound_diffusion.audio import load_audio
 from sound_diffusion.errors import ParameterError, VideoError
-from sound_diffusion.video import FILM_SUFFIXES, Film, SoundTrack, encode_film
+from sound_diffusion.film.video import FILM_SUFFIXES, Film, SoundTrack, encode_film
+from sound_diffusion.sound.audio import load_audio
 
 
 def describe(path):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sound_diffusion.embeddings import add_to_text, mix, scale
 from sound_diffusion.errors import ModelError, ParameterError
+from sound_diffusion.sound.embeddings import add_to_text, mix, scale
 from sound_diffusion.words import Words, finish_embedding
 
 # diffusers' schedulers and NumPy 2
@@ -163,7 +163,7 @@ def test_plot_of_words_alone(script, texts_of_plots):
 
 
 def test_recipe_of_words_alone_with_a_weight_that_had_no_sound():
-    from sound_diffusion import recipes
+    from sound_diffusion import recipe as recipes
 
     command = recipes.recipe_command(
         dict.fromkeys(recipe_entries()) | {"textprompt": "a", "text_weight": 0.5}
@@ -172,7 +172,7 @@ def test_recipe_of_words_alone_with_a_weight_that_had_no_sound():
 
 
 def recipe_entries():
-    from sound_diffusion import recipes
+    from sound_diffusion import recipe as recipes
 
     return {"sound"} | recipes.SHARED_FLAGS.keys() | recipes.PICTURE_FLAGS.keys()
 
@@ -195,7 +195,7 @@ def test_weights_lead_from_the_sound_to_the_text(script, sine_file, tmp_path):
 def test_the_recipe_of_a_picture_with_words(script, sine_file, tmp_path):
     import shlex
 
-    from sound_diffusion.recipes import read_recipe, recipe_command
+    from sound_diffusion.recipe import read_recipe, recipe_command
 
     _, out, _ = script(
         "--prompt", sine_file, "--textprompt", 'it\'s a "planet"', "--textstrength", 3, "--plms"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sound_diffusion.embeddings import scale
-from sound_diffusion.features import extract, extract_at
+from sound_diffusion.sound.embeddings import scale
+from sound_diffusion.sound.features import extract, extract_at
 from training.descriptors import ROWS, SAMPLE_RATE, Descriptors, describe, targets
 from training.renderer import render
 from training.sounds import draw_sound, log_uniform

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sound_diffusion.features import extract
+from sound_diffusion.sound.features import extract
 from training.descriptors import SAMPLE_RATE, describe
 from training.export import MODEL
 from training.renderer import render

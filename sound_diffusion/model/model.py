@@ -9,15 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sound_diffusion.checkpoints import (
+from sound_diffusion.constants import N_ROWS
+from sound_diffusion.errors import ModelError, ParameterError
+from sound_diffusion.model.checkpoints import (
     add_lora,
     folder_parts,
     load_checkpoint_pipeline,
     load_vae,
 )
-from sound_diffusion.constants import N_ROWS
-from sound_diffusion.errors import ModelError, ParameterError
-from sound_diffusion.model_files import (
+from sound_diffusion.model.find import (
     DEVICES,
     INDEX_FILE,
     PRECISIONS,
@@ -29,14 +29,14 @@ from sound_diffusion.model_files import (
     settings_folder,
     sound_encoder_folder,
 )
-from sound_diffusion.symmetry import begin_mirrored
+from sound_diffusion.model.symmetry import begin_mirrored
 from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
     import torch
     from diffusers import DiffusionPipeline
 
-    from sound_diffusion.sound_encoder import SoundEncoder
+    from sound_diffusion.model.sound_encoder import SoundEncoder
 
 __all__ = ["Model", "load_model"]
 
@@ -211,7 +211,7 @@ class Model:
         ----------
         task : {"txt2img", "img2img"}
         sampler : str
-            A key of :data:`sound_diffusion.model_files.SAMPLERS`.
+            A key of :data:`sound_diffusion.model.find.SAMPLERS`.
 
         Returns
         -------
@@ -243,7 +243,7 @@ def load_model(
     Parameters
     ----------
     name : str
-        As for :func:`sound_diffusion.model_files.find_model`. Only a hub id that is not in the cache yet
+        As for :func:`sound_diffusion.model.find.find_model`. Only a hub id that is not in the cache yet
         is downloaded.
     device : str
         ``auto``, ``cuda``, ``mps`` or ``cpu``. ``auto`` is the first of the others that is there.
@@ -295,7 +295,7 @@ def load_model(
         pipeline.to(device)
     encoder = None
     if defaults.sound_encoder:
-        from sound_diffusion.sound_encoder import load_sound_encoder
+        from sound_diffusion.model.sound_encoder import load_sound_encoder
 
         width = pipeline.unet.config.cross_attention_dim
         encoder = load_sound_encoder(sound_encoder_folder(location), width)

@@ -15,7 +15,7 @@ import numpy as np
 
 from sound_diffusion.constants import LARGEST_SEED, N_ROWS, SAMPLE_RATE
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.features import extract_at, get_feature
+from sound_diffusion.sound.features import extract_at, get_feature
 from sound_diffusion.typing import FloatArray, IntArray
 
 __all__ = ["SEED_MODES", "Frame", "SampleBuffer", "Timeline", "frame_features", "parse_rate", "parse_window"]
@@ -82,8 +82,8 @@ class Timeline:
     window : Fraction or None
         Seconds of sound in a frame. None: the duration of one frame, so that no column is used twice.
     feature : str
-        A key of :data:`sound_diffusion.features.FEATURES`. One that is not windowed reads what follows the
-        frame's own time, whatever the window.
+        A key of :data:`sound_diffusion.sound.features.FEATURES`. One that is not windowed reads what
+        follows the frame's own time, whatever the window.
     seed : int
     seed_mode : {"increment", "fixed", "random"}
         ``increment``: seed + index; ``fixed``: seed; ``random``: drawn from seed and index.

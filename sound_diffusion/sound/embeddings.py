@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from sound_diffusion.constants import N_ROWS, SD1_WIDTH
 from sound_diffusion.errors import EmbeddingError, ParameterError
-from sound_diffusion.features import extract
+from sound_diffusion.sound.features import extract
 from sound_diffusion.typing import FloatArray
 
 __all__ = [
@@ -56,7 +56,7 @@ def embed(
     y : np.ndarray [shape=(n,), real floating]
         Mono samples at 44,100 Hz, in [-1, 1].
     feature : str
-        A key of :data:`sound_diffusion.features.FEATURES`.
+        A key of :data:`sound_diffusion.sound.features.FEATURES`.
     model : sound_diffusion.Model, optional
         The model that will paint it: gives `width`, what ``auto`` means, and the empty prompt's embedding.
     scaling : str

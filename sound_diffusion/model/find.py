@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sound_diffusion.checkpoints import measured_family
-from sound_diffusion.embeddings import SCALINGS
 from sound_diffusion.errors import ModelError
+from sound_diffusion.model.checkpoints import measured_family
+from sound_diffusion.sound.embeddings import SCALINGS
 
 __all__ = [
     "DEVICES",
@@ -28,7 +28,7 @@ __all__ = [
     "settings_folder",
 ]
 
-MODELS_FOLDER = Path(__file__).resolve().parent.parent / "models"
+MODELS_FOLDER = Path(__file__).resolve().parents[2] / "models"
 STABLE_DIFFUSION_CHECKPOINT = Path("ldm") / "stable-diffusion-v1" / "model.ckpt"
 EMBEDDED_MODEL = "cymatics"
 DEFAULTS_FILE = "sound_diffusion.json"
@@ -73,10 +73,10 @@ class ModelDefaults:
     window : float or None
         Seconds of sound in a frame of a film. None: the duration of one frame.
     sound_encoder : bool
-        Whether :class:`sound_diffusion.sound_encoder.SoundEncoder`, in the folder sound_encoder/, reads
+        Whether :class:`sound_diffusion.model.sound_encoder.SoundEncoder`, in the folder sound_encoder/, reads
         every embedding before the UNet does.
     mirrored_noise : bool
-        Whether noise is :func:`sound_diffusion.symmetry.mirrored`, and latents after every step.
+        Whether noise is :func:`sound_diffusion.model.symmetry.mirrored`, and latents after every step.
     """
 
     steps: int = 50
@@ -184,9 +184,9 @@ def read_defaults(location: Path | str) -> ModelDefaults:
 
     One that declares nothing paints pictures of the size that it was trained on, and in few steps where its
     scheduler says that it is a latent consistency model. A single file is checked here, and refused as
-    :func:`sound_diffusion.checkpoints.checkpoint_family` says; where only a measurement can tell for which
-    size it was trained, that is made. Of a model on the hub that is not in the cache, the few small files
-    that are read here are downloaded.
+    :func:`sound_diffusion.model.checkpoints.checkpoint_family` says; where only a measurement can tell for
+    which size it was trained, that is made. Of a model on the hub that is not in the cache, the few small
+    files that are read here are downloaded.
 
     Raises
     ------

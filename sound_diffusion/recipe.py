@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sound_diffusion.audio import hash_file
 from sound_diffusion.errors import OutputError, ParameterError, SoundDiffusionError
-from sound_diffusion.model_files import find_model, fingerprint
+from sound_diffusion.model.find import find_model, fingerprint
+from sound_diffusion.sound.audio import hash_file
 
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo

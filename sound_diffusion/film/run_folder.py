@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sound_diffusion.errors import RunFolderError
-from sound_diffusion.outputs import remove_file, remove_parts, write_atomically, write_png
-from sound_diffusion.video import FILM_SUFFIXES
+from sound_diffusion.files import remove_file, remove_parts, write_atomically, write_png
+from sound_diffusion.film.video import FILM_SUFFIXES
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sound_diffusion.constants import LARGEST_SEED
-from sound_diffusion.embeddings import check_embedding
 from sound_diffusion.errors import PaintingError, ParameterError
-from sound_diffusion.model_files import ModelDefaults
-from sound_diffusion.models import Model
-from sound_diffusion.symmetry import mirrored
+from sound_diffusion.model.find import ModelDefaults
+from sound_diffusion.model.model import Model
+from sound_diffusion.model.symmetry import mirrored
+from sound_diffusion.sound.embeddings import check_embedding
 from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class PaintSettings:
     height, width : int
         Size in pixels, multiples of 8.
     sampler : str
-        A key of :data:`sound_diffusion.model_files.SAMPLERS`.
+        A key of :data:`sound_diffusion.model.find.SAMPLERS`.
     eta : float
         In [0, 1]; 0 is deterministic DDIM, 1 is DDPM. Other samplers take 0 alone.
     strength : float

@@ -18,10 +18,10 @@ The table of contents needs no torch; what does, imports it when it is called.
 
 from __future__ import annotations
 
-from sound_diffusion.checkpoints.additions import add_lora, load_vae
-from sound_diffusion.checkpoints.families import CheckpointFamily, checkpoint_family
-from sound_diffusion.checkpoints.folders import folder_parts
-from sound_diffusion.checkpoints.loading import load_checkpoint_pipeline, measured_family
+from sound_diffusion.model.checkpoints.additions import add_lora, load_vae
+from sound_diffusion.model.checkpoints.families import CheckpointFamily, checkpoint_family
+from sound_diffusion.model.checkpoints.folders import folder_parts
+from sound_diffusion.model.checkpoints.loading import load_checkpoint_pipeline, measured_family
 
 __all__ = [
     "CheckpointFamily",

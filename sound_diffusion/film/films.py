@@ -12,17 +12,17 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sound_diffusion.audio import stream_audio
-from sound_diffusion.diffusion import load_picture, paint_batch
 from sound_diffusion.errors import OutputError, ParameterError, VideoError
-from sound_diffusion.models import Model
-from sound_diffusion.outputs import check_place, make_folder, run_name, write_atomically
-from sound_diffusion.recipes import read_recipe, versions
+from sound_diffusion.files import check_place, make_folder, run_name, write_atomically
+from sound_diffusion.film.run_folder import RunFolder
+from sound_diffusion.film.timeline import Frame, Timeline, frame_features
+from sound_diffusion.film.video import FILM_SUFFIXES, Film, SoundTrack, encode_film
+from sound_diffusion.model.model import Model
+from sound_diffusion.painting import load_picture, paint_batch
+from sound_diffusion.recipe import read_recipe, versions
 from sound_diffusion.requests import Plan, Request
-from sound_diffusion.run_folder import RunFolder
-from sound_diffusion.timeline import Frame, Timeline, frame_features
+from sound_diffusion.sound.audio import stream_audio
 from sound_diffusion.typing import FloatArray
-from sound_diffusion.video import FILM_SUFFIXES, Film, SoundTrack, encode_film
 from sound_diffusion.words import finish_embedding, pooled_words
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class FilmRequest(Request):
     mode : {"img2img", "txt2img"}
         Each frame painted over the one before, or each from its own slice of the sound alone.
     seed_mode : str or None
-        See :class:`sound_diffusion.timeline.Timeline`. None: ``increment`` for img2img, since a fixed seed
-        makes chained pictures bloom, and ``fixed`` for txt2img.
+        See :class:`~sound_diffusion.film.timeline.Timeline`. None: ``increment`` for img2img, since a fixed
+        seed makes chained pictures bloom, and ``fixed`` for txt2img.
     batch_size : int
         Frames painted at once with txt2img.
     preview : int or None

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sound_diffusion.checkpoints.building import build_vae, filled
-from sound_diffusion.checkpoints.families import VAE
-from sound_diffusion.checkpoints.formats import open_tensor_file
-from sound_diffusion.checkpoints.tensors import read_tensors
 from sound_diffusion.errors import ModelError
+from sound_diffusion.model.checkpoints.building import build_vae, filled
+from sound_diffusion.model.checkpoints.families import VAE
+from sound_diffusion.model.checkpoints.formats import open_tensor_file
+from sound_diffusion.model.checkpoints.tensors import read_tensors
 
 __all__ = ["add_lora", "load_vae"]
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from sound_diffusion.audio import CONTAINER_CLOCK
 from sound_diffusion.errors import ParameterError, VideoError
-from sound_diffusion.outputs import whole_file
+from sound_diffusion.files import whole_file
+from sound_diffusion.sound.audio import CONTAINER_CLOCK
 
 __all__ = ["FILM_SUFFIXES", "Film", "SoundTrack", "encode_film"]
 

@@ -1,7 +1,7 @@
 """Derive CLIP's vocabulary from the file of merges that the package open_clip_torch ships.
 
     pip download --no-deps open_clip_torch
-    python sound_diffusion/configs/make_vocabulary.py open_clip_torch-*.whl
+    python sound_diffusion/model/configs/make_vocabulary.py open_clip_torch-*.whl
 
 writes vocab.json and merges.txt, the two files that transformers' ``CLIPTokenizer`` reads, to
 configs/clip/. The tokens are numbered as CLIP numbers them: 256 bytes, the same 256 at the end of a

@@ -18,7 +18,8 @@ from collections.abc import Callable
 from textwrap import shorten
 from typing import IO, Any
 
-from sound_diffusion.checkpoints.names import (
+from sound_diffusion.errors import ModelError
+from sound_diffusion.model.checkpoints.names import (
     DESCRIBED,
     DICTIONARIES,
     KNOWN,
@@ -29,7 +30,6 @@ from sound_diffusion.checkpoints.names import (
     Storage,
     StoredTensor,
 )
-from sound_diffusion.errors import ModelError
 
 __all__ = ["printable", "read_pickle"]
 
@@ -62,7 +62,7 @@ def read_pickle(stream: IO[bytes], name: str, storages: dict[str, Storage] | Non
     -------
     value : object
         Dictionaries (entries whose keys are not str are left out), lists, tuples, str, bytes, numbers,
-        None, and the values of :mod:`sound_diffusion.checkpoints.names`.
+        None, and the values of :mod:`sound_diffusion.model.checkpoints.names`.
 
     Raises
     ------

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from sound_diffusion import outputs
+from sound_diffusion import files
 from sound_diffusion.errors import OutputError
-from sound_diffusion.outputs import (
+from sound_diffusion.files import (
     check_place,
     make_folder,
     recipes_in,
@@ -22,7 +22,7 @@ from sound_diffusion.outputs import (
     save_picture,
     write_atomically,
 )
-from sound_diffusion.recipes import parameters_text, read_recipe, versions
+from sound_diffusion.recipe import parameters_text, read_recipe, versions
 
 RECIPE = {
     "sound": "sounds/bell.wav",
@@ -224,7 +224,7 @@ def test_failed_picture_leaves_nothing(tmp_path, picture, monkeypatch):
         file.write(b"\x89PNG")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(outputs, "write_png", full)
+    monkeypatch.setattr(files, "write_png", full)
     with pytest.raises(OutputError, match="free some space"):
         save_picture(picture, tmp_path / "run", RECIPE)
     assert names(tmp_path / "run") == []
@@ -233,7 +233,7 @@ def test_failed_picture_leaves_nothing(tmp_path, picture, monkeypatch):
 def test_programs_that_number_at_the_same_time_lose_nothing(tmp_path):
     code = (
         "import sys; from pathlib import Path; from PIL import Image\n"
-        "from sound_diffusion.outputs import save_picture\n"
+        "from sound_diffusion.files import save_picture\n"
         f"recipe = {RECIPE!r}\n"
         "for i in range(15): save_picture(Image.new('RGB', (8, 8)), Path(sys.argv[1]), recipe)\n"
     )

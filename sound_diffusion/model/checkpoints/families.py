@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sound_diffusion.checkpoints.formats import open_tensor_file
-from sound_diffusion.checkpoints.tensors import TensorFile, TensorRecord
-from sound_diffusion.checkpoints.unpickling import printable
 from sound_diffusion.errors import ModelError, ParameterError
+from sound_diffusion.model.checkpoints.formats import open_tensor_file
+from sound_diffusion.model.checkpoints.tensors import TensorFile, TensorRecord
+from sound_diffusion.model.checkpoints.unpickling import printable
 
 __all__ = ["CheckpointFamily", "TextEncoder", "checkpoint_family", "family_of"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sound_diffusion.checkpoints.structure import vae_sizes
-from sound_diffusion.checkpoints.tensors import TensorFile, read_tensors
 from sound_diffusion.errors import ModelError
+from sound_diffusion.model.checkpoints.structure import vae_sizes
+from sound_diffusion.model.checkpoints.tensors import TensorFile, read_tensors
 
 if TYPE_CHECKING:
     import torch

@@ -17,16 +17,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from sound_diffusion.checkpoints.names import Storage, StoredTensor
-from sound_diffusion.checkpoints.tensors import (
+from sound_diffusion.errors import ModelError
+from sound_diffusion.model.checkpoints.names import Storage, StoredTensor
+from sound_diffusion.model.checkpoints.tensors import (
     DOWNLOAD,
     ITEM_SIZES,
     MAX_DIMENSIONS,
     TensorFile,
     checked_record,
 )
-from sound_diffusion.checkpoints.unpickling import printable, read_pickle
-from sound_diffusion.errors import ModelError
+from sound_diffusion.model.checkpoints.unpickling import printable, read_pickle
 
 __all__ = ["open_tensor_file"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from sound_diffusion.errors import OutputError, SoundDiffusionError
-from sound_diffusion.recipes import png_chunks, read_recipe
+from sound_diffusion.recipe import png_chunks, read_recipe
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from sound_diffusion.constants import N_ROWS, SD1_WIDTH
 from sound_diffusion.errors import ModelError
-from sound_diffusion.model_files import DEFAULTS_FILE, SOUND_ENCODER
+from sound_diffusion.model.find import DEFAULTS_FILE, SOUND_ENCODER
 
 __all__ = ["SoundEncoder", "load_sound_encoder", "row_positions"]
 
@@ -99,7 +99,7 @@ def load_sound_encoder(folder: Path, width: int) -> SoundEncoder:
     Parameters
     ----------
     folder : Path
-        From :func:`sound_diffusion.model_files.sound_encoder_folder`.
+        From :func:`sound_diffusion.model.find.sound_encoder_folder`.
     width : int
         Columns D of its UNet's cross-attention.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sound_diffusion.checkpoints.tensors import TensorRecord
+from sound_diffusion.model.checkpoints.tensors import TensorRecord
 
 __all__ = ["text_encoder_sizes", "unet_sizes", "vae_sizes"]
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from sound_diffusion.checkpoints.building import build_vae, filled, read_part, told_sizes
-from sound_diffusion.checkpoints.families import (
+from sound_diffusion.model.checkpoints.building import build_vae, filled, read_part, told_sizes
+from sound_diffusion.model.checkpoints.families import (
     CONFIGS,
     IN_CHANNELS,
     UNET,
@@ -25,9 +25,9 @@ from sound_diffusion.checkpoints.families import (
     checkpoint_family,
     family_of,
 )
-from sound_diffusion.checkpoints.formats import open_tensor_file
-from sound_diffusion.checkpoints.structure import text_encoder_sizes, unet_sizes
-from sound_diffusion.checkpoints.tensors import TensorFile
+from sound_diffusion.model.checkpoints.formats import open_tensor_file
+from sound_diffusion.model.checkpoints.structure import text_encoder_sizes, unet_sizes
+from sound_diffusion.model.checkpoints.tensors import TensorFile
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +80,7 @@ def load_checkpoint_pipeline(
 def measured_family(path: Path, prediction_type: str | None = None) -> CheckpointFamily:
     """Find out which family a checkpoint belongs to, and what its UNet predicts.
 
-    As :func:`sound_diffusion.checkpoints.checkpoint_family`; but where that leaves open what the UNet
+    As :func:`sound_diffusion.model.checkpoints.checkpoint_family`; but where that leaves open what the UNet
     predicts, it is loaded and measured, once for every file.
 
     Parameters
@@ -98,7 +98,7 @@ def measured_family(path: Path, prediction_type: str | None = None) -> Checkpoin
     Raises
     ------
     ModelError, ParameterError
-        As :func:`sound_diffusion.checkpoints.checkpoint_family`.
+        As :func:`sound_diffusion.model.checkpoints.checkpoint_family`.
     """
     family = checkpoint_family(path, prediction_type)
     if family.prediction_type is not None:

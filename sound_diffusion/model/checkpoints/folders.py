@@ -11,9 +11,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sound_diffusion.checkpoints.building import filled
-from sound_diffusion.checkpoints.formats import open_tensor_file
-from sound_diffusion.checkpoints.tensors import read_tensors
+from sound_diffusion.model.checkpoints.building import filled
+from sound_diffusion.model.checkpoints.formats import open_tensor_file
+from sound_diffusion.model.checkpoints.tensors import read_tensors
 
 if TYPE_CHECKING:
     import torch

@@ -1,0 +1,1 @@
+"""From a sound to the matrix that a model paints: NumPy only."""
