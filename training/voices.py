@@ -163,8 +163,8 @@ def render_voice(seed: int, seconds: float = 30.0) -> np.ndarray:
     y = speak(rng, seconds) if rng.random() < 0.67 else sing(rng, seconds)
     y = np.resize(y, length) if len(y) else np.zeros(length)
     master = Master(
-        level=rng.uniform(-30, -12), room=rng.uniform(-40, -10), seconds=rng.uniform(0.3, 2),
-        tilt=rng.uniform(-3, 2), bass=rng.uniform(-12, 3), ratio=rng.uniform(1, 5), drive=rng.uniform(-12, 5),
+        peak=-rng.exponential(5), gain=rng.uniform(-2, 8), room=rng.uniform(-40, -10), seconds=rng.uniform(0.3, 2),
+        match=rng.uniform(0, 0.5), bass=rng.uniform(-12, 3), ratio=rng.uniform(1, 5), drive=rng.uniform(-12, 5),
         noise=rng.uniform(-95, -55),
     )  # fmt: skip
     return finish(y, master, rng)

@@ -14,7 +14,7 @@ from training.arrangements.score import Note, Part
 from training.arrangements.styles import STYLES, Style
 
 # Decibels of each layer relative to the mix, before chance.
-LEVELS = {"drums": 0, "bass": 0, "chords": -3, "pad": -5, "arpeggio": -4, "melody": 1, "counter": -4}
+LEVELS = {"drums": 3, "bass": 0, "chords": -3, "pad": -5, "arpeggio": -4, "melody": 1, "counter": -4}
 KICKS = (35, 36)
 
 
@@ -77,7 +77,7 @@ def draw_layers(rng: np.random.Generator, style: Style, fullness: float) -> froz
     """Draw which layers sound: all of them at a fullness of one, one at zero."""
     names = list(style.layers)
     count = int(np.clip(round(fullness * len(names) + rng.normal(0, 0.7)), 1, len(names)))
-    importance = {"drums": 1.3, "bass": 1.2, "chords": 1.0, "melody": 1.0, "pad": 0.9, "arpeggio": 0.8}
+    importance = {"drums": 1.8, "bass": 1.2, "chords": 1.0, "melody": 1.0, "pad": 0.9, "arpeggio": 0.8}
     odds = np.array([importance.get(name, 0.6) for name in names])
     return frozenset(str(name) for name in rng.choice(names, count, replace=False, p=odds / odds.sum()))
 

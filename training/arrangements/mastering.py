@@ -19,14 +19,19 @@ class Master:
 
     Attributes
     ----------
-    level : float
-        Decibels of RMS of the louder half of the piece.
+    peak : float
+        Decibels of the highest peak.
+    gain : float
+        Decibels into the limiter: by so much peaks are taken down.
     room : float
         Level of the reverberation in decibels.
     seconds : float
         Time that it takes to fall by 60 dB.
-    tilt : float
-        Decibels an octave around 1 kHz; negative is darker.
+    slope : float
+        Decibels an octave of the mean spectrum (power by hertz) that the equaliser aims at, above 100 Hz;
+        above 4 kHz it falls by another 3.
+    match : float
+        Share of the way to it, 0 to 1.
     bass : float
         Decibels of a shelf below 150 Hz.
     drive : float
@@ -39,10 +44,12 @@ class Master:
         Decibels of the hiss.
     """
 
-    level: float = -15.0
+    peak: float = -1.0
+    gain: float = 3.0
     room: float = -18.0
     seconds: float = 1.2
-    tilt: float = 0.0
+    slope: float = -6.0
+    match: float = 0.6
     bass: float = 0.0
     drive: float = 0.0
     ratio: float = 2.0
@@ -75,15 +82,41 @@ def reverberate(y: np.ndarray, master: Master, rng: np.random.Generator) -> np.n
     return y + 10 ** (master.room / 20) * wet
 
 
+def matching(power: np.ndarray, frequency: np.ndarray, master: Master) -> np.ndarray:
+    """Decibels by which an equaliser brings a spectrum nearer to the slope of a master.
+
+    Parameters
+    ----------
+    power, frequency : np.ndarray [shape=(n,)]
+        Of the whole piece; hertz.
+
+    Returns
+    -------
+    np.ndarray [shape=(n,)]
+        At most 12 dB up or down, and smooth: one value every two thirds of an octave.
+    """
+    edges = np.geomspace(40, 16_000, 14)
+    band = np.digitize(frequency, edges)
+    sums = np.bincount(band, power, 15)[1:14] / np.maximum(np.bincount(band, minlength=15)[1:14], 1)
+    centres = np.sqrt(edges[:-1] * edges[1:])
+    octaves = np.log2(centres / 100)
+    aim = master.slope * np.maximum(octaves, 0) - 3 * np.maximum(np.log2(centres / 4000), 0)
+    level = 10 * np.log10(sums / sums.max() + 1e-9)
+    weights = 10 ** (np.maximum(aim, -60) / 30)  # the strong bands stay where they are
+    error = aim - level
+    error -= (weights * error).sum() / weights.sum()
+    gain = np.clip(master.match * error, -12, 12)
+    return np.interp(np.log(np.maximum(frequency, 1)), np.log(centres), gain)
+
+
 def equalise(y: np.ndarray, master: Master) -> np.ndarray:
-    """Tilt the spectrum, lift or cut the bass, and take away what is above `top`."""
-    spectrum = np.fft.rfft(y, n=len(y) + SAMPLE_RATE // 4)
-    frequency = np.fft.rfftfreq(len(y) + SAMPLE_RATE // 4, 1 / SAMPLE_RATE)
-    octaves = np.clip(np.log2(np.maximum(frequency, 1) / 1000), -5, 4)
-    gain = master.tilt * octaves + master.bass / (1 + (frequency / 150) ** 2)
+    """Bring the spectrum nearer to the master's, lift or cut the bass, take away what is above `top`."""
+    size = len(y) + SAMPLE_RATE // 4
+    spectrum, frequency = np.fft.rfft(y, n=size), np.fft.rfftfreq(size, 1 / SAMPLE_RATE)
+    gain = matching(np.abs(spectrum) ** 2, frequency, master) + master.bass / (1 + (frequency / 150) ** 2)
     gain -= 40 / (1 + (np.maximum(frequency, 0.5) / 22) ** 4)  # rumble
     spectrum *= 10 ** (gain / 20) / (1 + (frequency / master.top) ** 24)
-    return np.fft.irfft(spectrum, len(y) + SAMPLE_RATE // 4)[: len(y)]
+    return np.fft.irfft(spectrum, size)[: len(y)]
 
 
 def rms(y: np.ndarray) -> float:
@@ -140,7 +173,6 @@ def finish(y: np.ndarray, master: Master, rng: np.random.Generator) -> np.ndarra
         return y.astype(np.float32)
     y = compress(y / loud * 0.1, master.ratio, -24)
     y = saturate(y, master.drive)
-    for _ in range(2):  # the limiter takes some of the level away
-        y = limit(y * 10 ** (master.level / 20) / rms(y))
+    y = limit(y * 10 ** (master.gain / 20) / np.abs(y).max()) * 10 ** (master.peak / 20)
     y = y + 10 ** (master.noise / 20) * rng.standard_normal(len(y))
     return np.clip(y, -0.97, 0.97).astype(np.float32)

@@ -62,12 +62,20 @@ def mix(rng: np.random.Generator, piece: Piece, length: int) -> np.ndarray:
 
 def draw_master(rng: np.random.Generator, style: Style) -> Master:
     """Draw how a piece of a style is mastered."""
+    top = rng.choice([9_000, 12_000, 16_000, 18_000, 20_000], p=[0.06, 0.09, 0.3, 0.3, 0.25])
     return Master(
-        level=rng.uniform(*style.level), tilt=rng.uniform(*style.tilt), room=rng.uniform(*style.room),
-        seconds=rng.uniform(*style.seconds), drive=rng.uniform(*style.drive), bass=rng.uniform(-6, 6),
-        ratio=rng.uniform(1, 5), top=float(rng.choice([9_000, 12_000, 16_000, 18_000, 20_000], p=[0.06, 0.09, 0.3, 0.3, 0.25])),
+        peak=-rng.exponential(2.5),
+        gain=rng.uniform(*style.gain),
+        room=rng.uniform(*style.room),
+        seconds=rng.uniform(*style.seconds),
+        slope=rng.normal(-6 + style.bright, 1.0),
+        match=rng.uniform(0.3, 0.9),
+        bass=rng.normal(0, 3),
+        drive=rng.uniform(*style.drive),
+        ratio=rng.uniform(1, 2.2),
+        top=float(top),
         noise=rng.uniform(-100, -62),
-    )  # fmt: skip
+    )
 
 
 def render_piece(seed: int, seconds: float = 30.0) -> np.ndarray:

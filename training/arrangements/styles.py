@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 Instruments = tuple[int | str, ...]
 Range = tuple[float, float]
@@ -48,7 +48,9 @@ class Style:
         Probability that a layer of a section is silent.
     pumping : (float, float)
         Decibels by which the bass drum turns down the rest.
-    level, tilt, room, seconds, drive : (float, float)
+    bright : float
+        Decibels an octave by which it is brighter than others.
+    gain, room, seconds, drive : (float, float)
         Of the mastering, see :class:`training.arrangements.mastering.Master`.
     """
 
@@ -65,11 +67,11 @@ class Style:
     rubato: float = 0.0
     gap: float = 0.2
     pumping: Range = (0.0, 0.0)
-    level: Range = (-21.0, -11.0)
-    tilt: Range = (-2.5, 2.0)
+    bright: float = 0.0
+    gain: Range = (-2.0, 3.0)
     room: Range = (-26.0, -8.0)
     seconds: Range = (0.4, 2.0)
-    drive: Range = field(default=(-10.0, 8.0))
+    drive: Range = (-24.0, -4.0)
 
 
 STYLES = (
@@ -80,8 +82,9 @@ STYLES = (
             "melody": (73, 68, 71, 56, 60, 40, 48), "counter": (42, 60, 71, 48), "drums": ("kit 48", "kit 0"),
         },
         meters=((4, 4), (3, 4), (2, 6)), scales=("minor", "major", "harmonic minor", "dorian", "lydian"),
-        beats=("orchestra", "march", "none"), rubato=0.04, level=(-28, -13), tilt=(-3.5, 1), room=(-14, -4),
-        seconds=(1.2, 3.5), drive=(-10, 2),
+        beats=("orchestra", "march", "none"), rubato=0.04, room=(-14, -4),
+        seconds=(1.2, 3.5),
+        bright=-1, gain=(-6, 1),
     ),
     Style(
         "rock", 1.2, (85, 180),
@@ -89,8 +92,8 @@ STYLES = (
             "bass": (33, 34, 35), "chords": (29, 30, 27, 18), "pad": (16, 18, 48), "arpeggio": (27, 28, 25),
             "melody": (30, 29, 81, 66, 26), "counter": (29, 16, 27), "drums": ("kit 0", "kit 16", "kit 8"),
         },
-        scales=("minor", "major", "mixolydian", "dorian", "phrygian"), beats=("rock", "punk", "half"),
-        level=(-16, -7), tilt=(-1.5, 2.5), room=(-28, -14), drive=(2, 14), density=(0.4, 1),
+        scales=("minor", "major", "mixolydian", "dorian", "phrygian"), beats=("rock", "punk", "half"), room=(-28, -14), density=(0.4, 1),
+        bright=0.5, gain=(0, 8), drive=(-12, 4),
     ),
     Style(
         "electronic", 1.8, (95, 178),
@@ -100,7 +103,8 @@ STYLES = (
             "counter": ("fm bell", "choir", "triangle lead", "pluck"), "drums": MACHINES,
         },
         scales=("minor", "dorian", "phrygian", "major"), beats=("house", "break", "half", "trance"),
-        pumping=(0, 14), level=(-16, -7), tilt=(-1.5, 3), room=(-26, -10), drive=(0, 12), density=(0.4, 1),
+        pumping=(0, 14), room=(-26, -10), density=(0.4, 1),
+        bright=0.5, gain=(-1, 7), drive=(-16, 0),
     ),
     Style(
         "chiptune", 1.3, (100, 200),
@@ -108,8 +112,7 @@ STYLES = (
             "bass": CHIP_BASS, "chords": CHIPS, "arpeggio": CHIPS, "melody": CHIPS, "counter": CHIPS,
             "drums": ("drums console",),
         },
-        scales=("major", "minor", "harmonic minor", "mixolydian"), beats=("rock", "punk", "house", "latin"),
-        level=(-22, -8), tilt=(-3, 1.5), room=(-60, -16), drive=(-10, 4), density=(0.5, 1),
+        scales=("major", "minor", "harmonic minor", "mixolydian"), beats=("rock", "punk", "house", "latin"), room=(-60, -16), density=(0.5, 1),
     ),
     Style(
         "ambient", 1.3, (50, 90),
@@ -119,8 +122,8 @@ STYLES = (
             "counter": ("choir", "fm bell", 99, 96), "drums": ("drums machine", "kit 0"),
         },
         scales=("lydian", "dorian", "minor", "major"), beats=("sparse", "none", "none"), colour=0.6, gap=0.4,
-        density=(0.05, 0.45), rubato=0.05, level=(-34, -15), tilt=(-4, 1.5), room=(-10, 0), seconds=(2, 5),
-        drive=(-12, -2),
+        density=(0.05, 0.45), rubato=0.05, room=(-10, 0), seconds=(2, 5),
+        bright=-0.7, gain=(-8, 1),
     ),
     Style(
         "jazz", 1.0, (70, 220),
@@ -129,8 +132,8 @@ STYLES = (
             "counter": (57, 11, 64), "pad": (48, 60), "drums": ("kit 40", "kit 32"),
         },
         meters=((4, 4), (4, 4), (3, 4), (5, 4)), scales=("dorian", "major", "mixolydian", "minor"),
-        beats=("jazz", "latin", "brushes"), swing=(0.2, 0.36), colour=0.9, density=(0.4, 1),
-        level=(-25, -12), room=(-22, -10), tilt=(-2.5, 1.5),
+        beats=("jazz", "latin", "brushes"), swing=(0.2, 0.36), colour=0.9, density=(0.4, 1), room=(-22, -10),
+        gain=(-4, 3),
     ),
     Style(
         "folk", 1.0, (70, 160),
@@ -140,15 +143,15 @@ STYLES = (
             "drums": ("kit 0",),
         },
         meters=((4, 4), (3, 4), (2, 6), (7, 2)), beats=("shaker", "march", "none", "hands"),
-        scales=("major", "dorian", "mixolydian", "minor", "phrygian dominant"), swing=(0, 0.15),
-        level=(-26, -12), room=(-24, -8), tilt=(-3, 1.5),
+        scales=("major", "dorian", "mixolydian", "minor", "phrygian dominant"), swing=(0, 0.15), room=(-24, -8),
     ),
     Style(
         "piano", 0.8, (55, 150),
         {"bass": (0, 0, 1), "arpeggio": (0, 0, 2), "chords": (0, 0, 3), "melody": (0, 0, 1)},
         meters=((4, 4), (3, 4), (2, 6)), scales=("major", "minor", "lydian", "harmonic minor"), beats=("none",),
-        colour=0.4, rubato=0.08, gap=0.3, density=(0.1, 0.9), level=(-30, -14), room=(-20, -6),
-        seconds=(0.8, 3), tilt=(-4, 1), drive=(-12, 0),
+        colour=0.4, rubato=0.08, gap=0.3, density=(0.1, 0.9), room=(-20, -6),
+        seconds=(0.8, 3),
+        bright=-1, gain=(-6, 1),
     ),
     Style(
         "funk", 0.8, (85, 125),
@@ -157,7 +160,8 @@ STYLES = (
             "counter": (61, 11, 27), "pad": (50, 48, "saw pad"), "arpeggio": (7, 28, 12), "drums": ("kit 8", "kit 0"),
         },
         scales=("dorian", "mixolydian", "minor"), beats=("funk", "house", "break"), swing=(0, 0.2), colour=0.7,
-        density=(0.5, 1), level=(-18, -9), room=(-30, -14), drive=(0, 9),
+        density=(0.5, 1), room=(-30, -14),
+        bright=0.3, gain=(0, 6),
     ),
     Style(
         "world", 0.9, (70, 150),
@@ -167,7 +171,7 @@ STYLES = (
             "drums": ("kit 0", "kit 48"),
         },
         meters=((4, 4), (7, 2), (3, 4), (5, 2)), beats=("hands", "hands", "shaker", "latin"), density=(0.3, 1),
-        scales=("phrygian dominant", "dorian", "harmonic minor", "mixolydian"), level=(-24, -11),
+        scales=("phrygian dominant", "dorian", "harmonic minor", "mixolydian"),
     ),
     Style(
         "hip hop", 0.8, (68, 100),
@@ -177,7 +181,8 @@ STYLES = (
             "counter": ("choir", 48), "drums": ("kit 25", "drums machine", "kit 0"),
         },
         scales=("minor", "dorian", "phrygian"), beats=("half", "break", "funk"), swing=(0, 0.25), colour=0.6,
-        pumping=(0, 8), level=(-18, -8), tilt=(-4, 1.5), room=(-28, -12), drive=(0, 10),
+        pumping=(0, 8), room=(-28, -12),
+        gain=(0, 7),
     ),
     Style(
         "dark", 0.9, (55, 130),
@@ -187,6 +192,7 @@ STYLES = (
             "drums": ("kit 48", "drums machine", "kit 16"),
         },
         scales=("phrygian", "harmonic minor", "minor"), beats=("sparse", "orchestra", "half"), gap=0.35,
-        density=(0.1, 0.7), level=(-28, -11), tilt=(-4.5, 1), room=(-14, -3), seconds=(1.5, 4.5),
+        density=(0.1, 0.7), room=(-14, -3), seconds=(1.5, 4.5),
+        bright=-1.2, gain=(-4, 3),
     ),
 )  # fmt: skip
