@@ -53,9 +53,7 @@ def open_corpus(folder: Path) -> Corpus:
     """
     corpus = Corpus(tuple(sorted(folder.glob("music_*.npy"))), tuple(sorted(folder.glob("voice_*.npy"))))
     if not corpus.music or not corpus.voices:
-        raise FileNotFoundError(
-            f"{folder}: no corpus; make one with: python -m training.corpus --out {folder}"
-        )
+        raise FileNotFoundError(f"{folder}: no corpus; run: python -m training.corpus --out {folder}")
     return corpus
 
 
@@ -72,7 +70,7 @@ def draw_window(rng: np.random.Generator, pieces: tuple[Path, ...], seconds: flo
 
 
 def varied(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
-    """Vary a window: gain, band limits, polarity, a silent beginning or end, a second window's bleed."""
+    """Vary a window: gain, band limits, polarity, a silent beginning or end."""
     if rng.random() < 0.5:
         y = y * 10 ** (rng.uniform(-10, 4) / 20)
     kind = rng.random()

@@ -52,8 +52,8 @@ def measure(y: np.ndarray) -> dict[str, float]:
         flatness: mean over the moments of the spectral flatness of 64 mel bands, in dB. low, mid, high:
         power of a band in dB relative to the whole. onset: largest mean rise of the mel bands from
         one moment to the next, in dB. crest: peak over RMS in dB. motion: deviation of the level over
-        moments of 46 ms, in dB. chroma: 1 - entropy of the pitch classes / log 12. modes: number of mel bands within
-        30 dB of the strongest.
+        moments of 46 ms, in dB. chroma: 1 - entropy of the pitch classes / log 12. bands: number of mel
+        bands within 30 dB of the strongest.
     """
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(y, (N_FFT // 2, N_FFT // 2)), N_FFT)[::HOP]
     power = np.abs(np.fft.rfft(frames * np.hanning(N_FFT))) ** 2 / N_FFT
@@ -79,7 +79,7 @@ def measure(y: np.ndarray) -> dict[str, float]:
         "crest": 10 * np.log10(np.max(y**2) / (np.mean(y**2) + FLOOR) + FLOOR),
         "motion": float(np.maximum(level, level.max() - 60).std()),
         "chroma": float(1 + (chroma * np.log(chroma)).sum() / np.log(12)),
-        "modes": float((mean_db > mean_db.max() - 30).sum()),
+        "bands": float((mean_db > mean_db.max() - 30).sum()),
     }
 
 
@@ -113,15 +113,20 @@ def compare(real: np.ndarray, files: np.ndarray, music: np.ndarray, made: np.nda
         low, high = np.percentile(made[:, column], (1, 99))
         inside = np.mean((real[:, column] >= low) & (real[:, column] <= high))
         for label, values in ((name, real), ("   music made", music), ("   all training", made)):
-            row = "".join(f"{value:8.1f}" if abs(value) >= 2 else f"{value:8.2f}" for value in np.percentile(values[:, column], PERCENTILES))
+            row = "".join(
+                f"{value:8.1f}" if abs(value) >= 2 else f"{value:8.2f}"
+                for value in np.percentile(values[:, column], PERCENTILES)
+            )
             print(f"{label:<20}{row}" + (f"{inside:8.2f}" if values is real else ""))
     mean, deviation = real.mean(0), real.std(0)
     real, music, made = ((part - mean) / deviation for part in (real, music, made))
     half = files % 2 == 0
     size = half.sum()
-    print(f"\ncoverage, {size} windows each: music made {covered(real, files, music[:size]):.2f}, "
-          f"all training {covered(real, files, made[:size]):.2f}, "
-          f"other files of the folder {covered(real[~half], files[~half], real[half]):.2f}")
+    print(
+        f"\ncoverage, {size} windows each: music made {covered(real, files, music[:size]):.2f}, "
+        f"all training {covered(real, files, made[:size]):.2f}, "
+        f"other files of the folder {covered(real[~half], files[~half], real[half]):.2f}"
+    )
     print(f"coverage, {len(made)} training windows: {covered(real, files, made):.2f}")
 
 

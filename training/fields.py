@@ -45,9 +45,8 @@ def drops(rng: np.random.Generator, length: int) -> np.ndarray:
         count = rng.poisson(rate / 6 * length / SAMPLE_RATE)
         np.add.at(strokes, rng.integers(0, length, count), rng.exponential(1, count))
         t = np.arange(round(0.03 * SAMPLE_RATE)) / SAMPLE_RATE
-        ring = np.sin(2 * np.pi * log_uniform(rng, 500, 9000) * t) * np.exp(
-            -t / log_uniform(rng, 0.0005, 0.008)
-        )
+        ring = np.sin(2 * np.pi * log_uniform(rng, 500, 9000) * t)
+        ring *= np.exp(-t / log_uniform(rng, 0.0005, 0.008))
         y += oaconvolve(strokes, ring)[:length]
     return y
 

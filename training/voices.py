@@ -17,70 +17,10 @@ from training.arrangements.mastering import Master, finish
 from training.arrangements.rhythm import make_grid
 from training.arrangements.score import SAMPLE_RATE, Part
 
-LANGUAGES = (
-    "en-us",
-    "en-gb",
-    "de",
-    "fr",
-    "es",
-    "it",
-    "pt",
-    "nl",
-    "pl",
-    "sv",
-    "fi",
-    "tr",
-    "el",
-    "hi",
-    "ru",
-    "hu",
-)
-VARIANTS = (
-    "m1",
-    "m2",
-    "m3",
-    "m4",
-    "m5",
-    "m6",
-    "m7",
-    "f1",
-    "f2",
-    "f3",
-    "f4",
-    "f5",
-    "croak",
-    "whisper",
-    "klatt",
-    "klatt2",
-)
-CONSONANTS = [
-    "b",
-    "d",
-    "f",
-    "g",
-    "h",
-    "k",
-    "l",
-    "m",
-    "n",
-    "p",
-    "r",
-    "s",
-    "t",
-    "v",
-    "w",
-    "z",
-    "br",
-    "dr",
-    "fl",
-    "gr",
-    "kl",
-    "pr",
-    "sh",
-    "st",
-    "tr",
-]
-VOWELS = ["a", "e", "i", "o", "u", "ai", "au", "ei", "ou"]
+LANGUAGES = "en-us en-gb de fr es it pt nl pl sv fi tr el hi ru hu"
+VARIANTS = "m1 m2 m3 m4 m5 m6 m7 f1 f2 f3 f4 f5 croak whisper klatt klatt2"
+CONSONANTS = "b d f g h k l m n p r s t v w z br dr fl gr kl pr sh st tr"
+VOWELS = "a e i o u ai au ei ou"
 
 
 def missing_tools() -> str | None:
@@ -95,7 +35,9 @@ def words(rng: np.random.Generator, count: int) -> str:
     text = []
     for _ in range(count):
         syllables = int(rng.integers(1, 5))
-        word = "".join(str(rng.choice(CONSONANTS)) + str(rng.choice(VOWELS)) for _ in range(syllables))
+        word = "".join(
+            str(rng.choice(CONSONANTS.split())) + str(rng.choice(VOWELS.split())) for _ in range(syllables)
+        )
         text.append(word + str(rng.choice(["", "", "", "", ",", ".", "?", "!"])))
     return " ".join(text)
 
@@ -110,15 +52,14 @@ def speak(rng: np.random.Generator, seconds: float) -> np.ndarray:
     """
     if reason := missing_tools():
         raise RuntimeError(reason)
-    voice = f"{rng.choice(LANGUAGES)}+{rng.choice(VARIANTS)}"
+    voice = f"{rng.choice(LANGUAGES.split())}+{rng.choice(VARIANTS.split())}"
     speed, pitch = int(rng.integers(90, 300)), int(rng.integers(5, 95))
     text = words(rng, int(seconds * 4) + 4)
     command = ["espeak-ng", "-v", voice, "-s", str(speed), "-p", str(pitch), "--stdout", "--stdin"]
     done = subprocess.run(command, input=text.encode(), capture_output=True, check=False)
     if done.returncode:
-        raise RuntimeError(
-            f"espeak-ng failed ({done.returncode}): {done.stderr.decode(errors='replace').strip()}"
-        )
+        said = done.stderr.decode(errors="replace").strip()
+        raise RuntimeError(f"espeak-ng failed ({done.returncode}): {said}")
     y, rate = soundfile.read(io.BytesIO(done.stdout), dtype="float64")
     return resample_poly(y, SAMPLE_RATE, rate)
 
@@ -163,8 +104,14 @@ def render_voice(seed: int, seconds: float = 30.0) -> np.ndarray:
     y = speak(rng, seconds) if rng.random() < 0.67 else sing(rng, seconds)
     y = np.resize(y, length) if len(y) else np.zeros(length)
     master = Master(
-        peak=-rng.exponential(5), gain=rng.uniform(-2, 8), room=rng.uniform(-40, -10), seconds=rng.uniform(0.3, 2),
-        match=rng.uniform(0, 0.5), bass=rng.uniform(-12, 3), ratio=rng.uniform(1, 5), drive=rng.uniform(-12, 5),
+        peak=-rng.exponential(5),
+        gain=rng.uniform(-2, 8),
+        room=rng.uniform(-40, -10),
+        seconds=rng.uniform(0.3, 2),
+        match=rng.uniform(0, 0.5),
+        bass=rng.uniform(-12, 3),
+        ratio=rng.uniform(1, 5),
+        drive=rng.uniform(-12, 5),
         noise=rng.uniform(-95, -55),
-    )  # fmt: skip
+    )
     return finish(y, master, rng)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,16 @@ from training.arrangements.styles import STYLES, Style
 # Decibels of each layer relative to the mix, before chance.
 LEVELS = {"drums": 3, "bass": 0, "chords": -3, "pad": -5, "arpeggio": -4, "melody": 1, "counter": -4}
 KICKS = (35, 36)
+DOUBLED = 0.25  # probability that a second instrument plays along with the first
+# How full a piece is from its beginning (0) to its end (1), and how often.
+COURSES: tuple[tuple[Callable[[float], float], float], ...] = (
+    (lambda x: 0.85, 0.3),
+    (lambda x: 0.15 + 0.85 * x, 0.18),
+    (lambda x: 0.3 + 0.7 * float(np.sin(np.pi * x)), 0.14),
+    (lambda x: 0.6 + 0.4 * float(np.sin(9 * x)), 0.14),
+    (lambda x: 0.3, 0.1),
+    (lambda x: 0.1 if 0.4 < x < 0.6 else 1.0, 0.14),  # a break in the middle
+)
 
 
 @dataclass(frozen=True)
@@ -62,9 +72,8 @@ class Piece:
     @property
     def kicks(self) -> list[float]:
         """Seconds at which a bass drum is struck."""
-        return [
-            note.start for part in self.parts if part.percussive for note in part.notes if note.pitch in KICKS
-        ]
+        drums = [note for part in self.parts if part.percussive for note in part.notes]
+        return [note.start for note in drums if note.pitch in KICKS]
 
 
 def draw_style(rng: np.random.Generator) -> Style:
@@ -84,18 +93,14 @@ def draw_layers(rng: np.random.Generator, style: Style, fullness: float) -> froz
 
 def draw_form(rng: np.random.Generator, style: Style, bars: int) -> tuple[Section, ...]:
     """Draw the sections: a course of fullness, cut into stretches of two to eight bars."""
-    course = {
-        "even": lambda x: 0.85, "build": lambda x: 0.15 + 0.85 * x, "arch": lambda x: 0.3 + 0.7 * np.sin(np.pi * x),
-        "waves": lambda x: 0.6 + 0.4 * np.sin(9 * x), "sparse": lambda x: 0.3, "break": lambda x: 0.1 if 0.4 < x < 0.6 else 1,
-    }[str(rng.choice(["even", "build", "arch", "waves", "sparse", "break"], p=[0.3, 0.18, 0.14, 0.14, 0.1, 0.14]))]  # fmt: skip
+    course = COURSES[int(rng.choice(len(COURSES), p=[share for _, share in COURSES]))][0]
     sections, first = [], 0
     while first < bars:
         length = min(int(rng.choice([2, 4, 4, 4, 8])), bars - first)
-        fullness = float(course((first + length / 2) / bars)) * rng.uniform(1 - style.gap, 1.1)
+        fullness = course((first + length / 2) / bars) * rng.uniform(1 - style.gap, 1.1)
         force = float(np.clip(0.45 + 0.45 * fullness + rng.normal(0, 0.08), 0.25, 1))
-        sections.append(
-            Section(first, length, draw_layers(rng, style, fullness), force, int(rng.integers(2)))
-        )
+        layers = draw_layers(rng, style, fullness)
+        sections.append(Section(first, length, layers, force, int(rng.integers(2))))
         first += length
     return tuple(sections)
 
@@ -134,9 +139,8 @@ def play_layer(
             rng = np.random.default_rng([seed, section.material])
             own = [chords[section.material][bar % 8] for bar in range(section.bars)]
             density = float(densities[section.material])
-            notes += LAYERS[name](
-                rng, Passage(grid, key, section.first * grid.bar, own, section.force, density)
-            )
+            first = section.first * grid.bar
+            notes += LAYERS[name](rng, Passage(grid, key, first, own, section.force, density))
     return notes
 
 
@@ -182,4 +186,6 @@ def compose(rng: np.random.Generator, seconds: float, style: Style | None = None
             notes = transposed(notes, lift[1], lift[0])
         if notes:
             parts.append(Part(instrument, notes, level))
+        if notes and name != "drums" and rng.random() < DOUBLED:
+            parts.append(Part(instruments[int(rng.integers(len(instruments)))], notes, level - 3))
     return Piece(style, seconds, grid, sections, tuple(parts))

@@ -48,6 +48,8 @@ class Passage:
         return Note(max(0.0, start + rng.normal(0, 0.005)), max(0.03, end - start), pitch, float(velocity))
 
 
+# Of a phrase: position and length in steps of the grid, steps of the scale from the note before.
+Step = tuple[float, float, int]
 Layer = Callable[[np.random.Generator, Passage], list[Note]]
 
 
@@ -162,8 +164,13 @@ def arpeggio(rng: np.random.Generator, passage: Passage) -> list[Note]:
     return notes
 
 
-def motif(rng: np.random.Generator, grid: Grid, density: float) -> list[tuple[float, float, int]]:
-    """Draw a phrase of two bars: (position, length, steps of the scale from the note before)."""
+def nearest_tones(chord: Chord, pitch: float) -> list[int]:
+    """List the tones of a chord around a pitch, the nearest first."""
+    return sorted((nearest(tone, pitch) for tone in chord.tones), key=lambda other: abs(other - pitch))
+
+
+def motif(rng: np.random.Generator, grid: Grid, density: float) -> list[Step]:
+    """Draw a phrase of two bars."""
     total, place, notes = 2 * grid.bar, 0.0, []
     values = np.array([1, 2, 3, 4, 6, 8, 12], float) * grid.steps / 4
     odds = np.array([density, 1.2, 0.4, 1.3, 0.5, 1.2 - density, 0.7 - 0.6 * density])
@@ -171,9 +178,7 @@ def motif(rng: np.random.Generator, grid: Grid, density: float) -> list[tuple[fl
     while place < total:
         length = float(rng.choice(values, p=odds / odds.sum()))
         length = max(1.0, min(length, total - place))
-        leap = int(rng.choice([0, 1, 1, 1, 2, 2, 3, 4], p=None)) * (
-            direction if rng.random() < 0.7 else -direction
-        )
+        leap = int(rng.choice([0, 1, 1, 1, 2, 2, 3, 4])) * direction * (1 if rng.random() < 0.7 else -1)
         if rng.random() < 0.85:
             notes.append((place, length * rng.choice([0.6, 0.95, 1.0]), leap))
         if rng.random() < 0.3:
@@ -183,11 +188,7 @@ def motif(rng: np.random.Generator, grid: Grid, density: float) -> list[tuple[fl
 
 
 def sing_motif(
-    rng: np.random.Generator,
-    passage: Passage,
-    bar: int,
-    phrase: list[tuple[float, float, int]],
-    centre: float,
+    rng: np.random.Generator, passage: Passage, bar: int, phrase: list[Step], centre: float
 ) -> list[Note]:
     """Sing a phrase over the chords: on the beats their tones, between them the scale's."""
     scale = sorted({pitch for octave in range(11) for pitch in (12 * octave + np.array(passage.key.scale))})
@@ -199,9 +200,7 @@ def sing_motif(
         index = int(np.argmin(np.abs(np.array(scale) - pitch))) + leap
         pitch = scale[min(max(index, 0), len(scale) - 1)]
         if place % passage.grid.steps == 0 and rng.random() < 0.75:
-            pitch = min(
-                (nearest(tone, pitch) for tone in passage.chords[at].tones), key=lambda p: abs(p - pitch)
-            )
+            pitch = nearest_tones(passage.chords[at], pitch)[0]
         if abs(pitch - centre) > 9:
             pitch -= 12 * np.sign(pitch - centre)
         notes.append(passage.note(rng, bar * passage.grid.bar + place, length, float(pitch), 0.95))
@@ -227,10 +226,7 @@ def counter(rng: np.random.Generator, passage: Passage) -> list[Note]:
     notes = []
     for bar, chord in enumerate(passage.chords):
         for half in range(halves):
-            near = sorted(
-                (nearest(tone, pitch + rng.normal(0, 2)) for tone in chord.tones),
-                key=lambda p: abs(p - pitch),
-            )
+            near = nearest_tones(chord, pitch + rng.normal(0, 2))
             pitch = near[0 if rng.random() < 0.6 else min(1, len(near) - 1)]
             pitch = pitch if abs(pitch - centre) < 10 else nearest(pitch % 12, centre)
             length = passage.grid.bar / halves

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
@@ -62,7 +63,7 @@ def impulse_response(seconds: float, rng: np.random.Generator) -> np.ndarray:
     t = np.arange(round(1.1 * seconds * SAMPLE_RATE)) / SAMPLE_RATE
     y = np.zeros_like(t)
     edges = (100, 600, 2500, 7000, 15_000)
-    for number, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (low, high) in enumerate(pairwise(edges)):
         band = butter(1, [low, high], "bandpass", fs=SAMPLE_RATE, output="sos")
         fall = seconds * (1.1, 1.0, 0.7, 0.4)[number]
         y += sosfilt(band, rng.standard_normal(len(t))) * 10 ** (-3 * t / fall)

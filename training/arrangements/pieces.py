@@ -31,9 +31,8 @@ def risers(rng: np.random.Generator, grid: Grid, sections: tuple[Section, ...], 
         begin, end = grid.at((section.first - 1) * grid.bar), grid.at(section.first * grid.bar)
         n = max(1, round((end - begin) * SAMPLE_RATE))
         noise = rng.standard_normal(n) * np.linspace(0, 1, n) ** 2
-        dark, bright = (
-            electronics.high_pass(electronics.low_pass(noise, top), top / 4) for top in (1500, 9000)
-        )
+        dark = electronics.high_pass(electronics.low_pass(noise, 1500), 400)
+        bright = electronics.high_pass(electronics.low_pass(noise, 9000), 2200)
         blend = np.linspace(0, 1, n)
         electronics.add_at(y, 0.08 * (dark * (1 - blend) + bright * blend), begin)
         electronics.add_at(y, 0.15 * electronics.burst(rng, 60, 8000, 0.4), end)
@@ -62,7 +61,7 @@ def mix(rng: np.random.Generator, piece: Piece, length: int) -> np.ndarray:
 
 def draw_master(rng: np.random.Generator, style: Style) -> Master:
     """Draw how a piece of a style is mastered."""
-    top = rng.choice([9_000, 12_000, 16_000, 18_000, 20_000], p=[0.06, 0.09, 0.3, 0.3, 0.25])
+    top = rng.choice([5_500, 8_000, 12_000, 16_000, 18_000, 20_000], p=[0.05, 0.07, 0.08, 0.3, 0.3, 0.2])
     return Master(
         peak=-rng.exponential(2.5),
         gain=rng.uniform(*style.gain),

@@ -9,24 +9,66 @@ import numpy as np
 from training.arrangements.score import Note
 
 # Drum (General MIDI key): its pattern over a bar of sixteenths; X loud, x normal, o soft, ? now and then.
-# `@n` in front of a pattern: in steps of triplets.
+# `@` in front of a pattern: in triplets.
 BEATS: dict[str, dict[int, str]] = {
     "none": {},
-    "sparse": {36: "X.......?.......", 42: "....o.......o..?", 37: "............?...", 51: "x..............."},
-    "rock": {36: "X.....?.x.x...?.", 38: "....X.......X..?", 42: "x.o.x.o.x.o.x.o.", 49: "................"},
-    "punk": {36: "X...x.x.X...x.x.", 38: "..X...X...X...X.", 51: "x.x.x.x.x.x.x.x."},
-    "half": {36: "X..?..?...x..?..", 38: "........X......?", 42: "x.oox.o?x.oox.oo", 46: "..............?."},
-    "house": {36: "X...X...X...X...", 39: "....X.......X...", 46: "..x...x...x...x.", 42: "o.?oo.?oo.?oo.?o"},
-    "trance": {36: "X...X...X...X...", 38: "....x.......x..?", 42: "oox.oox.oox.oox.", 46: "..X...X...X...X."},
-    "break": {36: "X.x....?..x..?..", 38: "....X..o.o..X..o", 42: "x.x.x.x.x.x.x.x.", 51: "?...?...?...?..."},
-    "funk": {36: "X..x..?...x..?..", 38: "....X..o.o.oX..o", 42: "xoxoxoxoxoxoxoxo", 46: "..............x."},
-    "latin": {36: "X..xX..xX..xX..x", 37: "x..x..x...x..x..", 42: "xoxxxoxxxoxxxoxx", 64: "..x...xx..x...xx", 60: "....?.......?..."},
-    "shaker": {70: "Xoxoxoxoxoxoxoxo", 36: "X.......x.......", 54: "....x.......x...", 37: "......?.......?."},
-    "hands": {61: "X..x..x.X..x.?..", 60: "..o..o.x..o.x.oo", 64: "x...x......x....", 70: "o.o.o.o.o.o.o.o.", 45: "X.......?......."},
-    "march": {36: "X.......X.......", 38: "x..oX..ox.ooX.oo", 49: "?..............."},
-    "orchestra": {36: "X.............?.", 41: "X.....?.......??", 45: "........?...?.x.", 49: "?...............", 38: "............????"},
-    "jazz": {51: "@X..x.xX..x.x", 42: "@...x.....x..", 36: "@?..?..?..?..", 38: "@.....?..?..?"},
-    "brushes": {38: "@xooxooxooxoo", 51: "@x..x..x..x..", 36: "@o.....o....."},
+    "sparse": {
+        36: "X.......?.......", 42: "....o.......o..?", 37: "............?...",
+        51: "x...............",
+    },
+    "rock": {
+        36: "X.....?.x.x...?.", 38: "....X.......X..?", 42: "x.o.x.o.x.o.x.o.",
+        49: "................",
+    },
+    "punk": {
+        36: "X...x.x.X...x.x.", 38: "..X...X...X...X.", 51: "x.x.x.x.x.x.x.x.",
+    },
+    "half": {
+        36: "X..?..?...x..?..", 38: "........X......?", 42: "x.oox.o?x.oox.oo",
+        46: "..............?.",
+    },
+    "house": {
+        36: "X...X...X...X...", 39: "....X.......X...", 46: "..x...x...x...x.",
+        42: "o.?oo.?oo.?oo.?o",
+    },
+    "trance": {
+        36: "X...X...X...X...", 38: "....x.......x..?", 42: "oox.oox.oox.oox.",
+        46: "..X...X...X...X.",
+    },
+    "break": {
+        36: "X.x....?..x..?..", 38: "....X..o.o..X..o", 42: "x.x.x.x.x.x.x.x.",
+        51: "?...?...?...?...",
+    },
+    "funk": {
+        36: "X..x..?...x..?..", 38: "....X..o.o.oX..o", 42: "xoxoxoxoxoxoxoxo",
+        46: "..............x.",
+    },
+    "latin": {
+        36: "X..xX..xX..xX..x", 37: "x..x..x...x..x..", 42: "xoxxxoxxxoxxxoxx",
+        64: "..x...xx..x...xx", 60: "....?.......?...",
+    },
+    "shaker": {
+        70: "Xoxoxoxoxoxoxoxo", 36: "X.......x.......", 54: "....x.......x...",
+        37: "......?.......?.",
+    },
+    "hands": {
+        61: "X..x..x.X..x.?..", 60: "..o..o.x..o.x.oo", 64: "x...x......x....",
+        70: "o.o.o.o.o.o.o.o.", 45: "X.......?.......",
+    },
+    "march": {
+        36: "X.......X.......", 38: "x..oX..ox.ooX.oo", 49: "?...............",
+    },
+    "orchestra": {
+        36: "X.............?.", 41: "X.....?.......??", 45: "........?...?.x.",
+        49: "?...............", 38: "............????",
+    },
+    "jazz": {
+        51: "@X..x.xX..x.x", 42: "@...x.....x..", 36: "@?..?..?..?..",
+        38: "@.....?..?..?",
+    },
+    "brushes": {
+        38: "@xooxooxooxoo", 51: "@x..x..x..x..", 36: "@o.....o.....",
+    },
 }  # fmt: skip
 FORCE = {"X": 1.0, "x": 0.8, "o": 0.45, "?": 0.7}
 FILL = (38, 48, 45, 41)
@@ -68,8 +110,8 @@ def make_grid(
     seconds: float,
     tempo: float,
     meter: tuple[int, int],
-    swing: float,
-    rubato: float,
+    swing: float = 0.0,
+    rubato: float = 0.0,
 ) -> Grid:
     """Lay out the steps of a piece that lasts some seconds."""
     beats, steps = meter
@@ -93,7 +135,8 @@ def drum_bar(
     """Play one bar of a drum pattern."""
     notes = []
     for key, text in beat.items():
-        pattern, per_beat = (text[1:], 3) if text.startswith("@") else (text, 4)
+        pattern = text.removeprefix("@")
+        per_beat = 3 if pattern is not text else max(grid.steps, 4)
         for index in range(grid.beats * per_beat):
             mark = pattern[index % len(pattern)]
             if mark == "." or (mark in "?o" and rng.random() > density):

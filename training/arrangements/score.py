@@ -22,6 +22,9 @@ TICKS_A_SECOND = 2 * DIVISION
 # Debian's fluid-soundfont-gm (MIT licence); SOUNDFONT names another file.
 SOUNDFONT = Path(os.environ.get("SOUNDFONT", "/usr/share/sounds/sf2/FluidR3_GM.sf2"))
 
+# No reverberation, no chorus; of the soundfont only the samples that are played are read.
+OPTIONS = f"-ni -q -R 0 -C 0 -g 0.6 -o synth.dynamic-sample-loading=1 -T wav -O s16 -r {SAMPLE_RATE}".split()
+
 
 class Note(NamedTuple):
     """One note: start and duration in seconds, MIDI pitch (60 is middle C), velocity from 0 to 1."""
@@ -140,32 +143,7 @@ def play(parts: Sequence[Part], length: int) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         midi, wav = Path(folder, "piece.mid"), Path(folder, "piece.wav")
         midi.write_bytes(midi_file(parts))
-        options = [
-            "-ni",
-            "-q",
-            "-R",
-            "0",
-            "-C",
-            "0",
-            "-g",
-            "0.6",
-            "-O",
-            "s16",
-            "-o",
-            "synth.dynamic-sample-loading=1",
-            "-r",
-        ]
-        command = [
-            "fluidsynth",
-            *options,
-            str(SAMPLE_RATE),
-            "-T",
-            "wav",
-            "-F",
-            str(wav),
-            str(SOUNDFONT),
-            str(midi),
-        ]
+        command = ["fluidsynth", *OPTIONS, "-F", str(wav), str(SOUNDFONT), str(midi)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode or not wav.exists():
             raise RuntimeError(f"fluidsynth failed ({done.returncode}): {done.stderr.strip()}")
