@@ -23,9 +23,9 @@ import measures
 import signals
 
 import sound_diffusion as sd
+from sound_diffusion.model.picture_language import describe
 from sound_diffusion.painting import settings_for
 from sound_diffusion.sound.features import extract, extract_at
-from training.descriptors import describe
 from training.export import MODEL
 from training.renderer import render
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
+from safetensors.torch import load_file
 from torch.nn import functional
 
 from training import dataset
@@ -116,7 +117,9 @@ def loss_of(
     return loss, 10 * torch.log10(4 / square.detach())
 
 
-def train(folder: Path, loop: LoopOptions, options: AutoencoderOptions | None = None) -> Path:
+def train(
+    folder: Path, loop: LoopOptions, options: AutoencoderOptions | None = None, begin: Path | None = None
+) -> Path:
     """Train until the time is up, continuing from the folder's checkpoint.
 
     Parameters
@@ -127,6 +130,8 @@ def train(folder: Path, loop: LoopOptions, options: AutoencoderOptions | None = 
         Time, rate and batch.
     options : AutoencoderOptions, optional
         Size and loss.
+    begin : Path, optional
+        A model folder whose weights training begins with.
 
     Returns
     -------
@@ -136,7 +141,10 @@ def train(folder: Path, loop: LoopOptions, options: AutoencoderOptions | None = 
     options = options or AutoencoderOptions()
     accelerator = make_accelerator()
     torch.manual_seed(0)
-    model = build(options).to(accelerator.device)
+    model = build(options)
+    if begin is not None:
+        model.load_state_dict(load_file(begin / "vae" / "diffusion_pytorch_model.safetensors"))
+    model.to(accelerator.device)
 
     def start(clock: Clock) -> Step:
         pictures = dataset.load(dataset.shards(folder / "shards")[: options.shards], "pictures")

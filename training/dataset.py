@@ -11,21 +11,29 @@ from pathlib import Path
 
 import numpy as np
 
+from sound_diffusion.constants import N_ROWS as ROWS
+from sound_diffusion.constants import SAMPLE_RATE
+from sound_diffusion.model.picture_language import Descriptors, as_numbers, describe, listen
 from sound_diffusion.sound.embeddings import scale
 from sound_diffusion.sound.features import extract, extract_at
-from training.descriptors import ROWS, SAMPLE_RATE, Descriptors, describe, targets
+from training import corpus
 from training.renderer import render
-from training.sounds import draw_sound, log_uniform
+from training.sounds import log_uniform
 
 WIDTH = 768
-SHARD = 256  # pairs or sounds
+SHARD = 128  # pairs or sounds
 SOUNDS = "sounds"  # folder of the shards without pictures
 SCALING = {"fft": "log", "waveform": "none", "melspectrogram": "none", "mfcc": "none", "cqt": "none"}
 PAINTED = {"fft": 0.79, "melspectrogram": 0.08, "waveform": 0.06, "mfcc": 0.04, "cqt": 0.03}
 HEARD = {"fft": 0.4, "melspectrogram": 0.15, "waveform": 0.25, "mfcc": 0.12, "cqt": 0.08}
 PICTURE_SECONDS = (0.02, 6.0)
 FILM_WINDOW = (0.02, 2.0)  # seconds
-COLUMNS = {"embedding": "embeddings", "targets": "targets", "picture": "pictures"}  # of a shard
+COLUMNS = {
+    "embedding": "embeddings",
+    "told": "told",
+    "targets": "targets",
+    "picture": "pictures",
+}  # of a shard
 
 
 @dataclass(frozen=True)
@@ -36,10 +44,14 @@ class Sound:
     ----------
     embedding : np.ndarray [shape=(77, 768), dtype=float16]
         Scaled.
-    targets : np.ndarray [shape=(48,), dtype=float32]
+    told : np.ndarray [shape=(71,), dtype=float32]
+        The descriptors as the model reads them from the embedding.
+    targets : np.ndarray [shape=(71,), dtype=float32]
+        The descriptors of the sound.
     """
 
     embedding: np.ndarray
+    told: np.ndarray
     targets: np.ndarray
 
 
@@ -83,11 +95,11 @@ def draw(rng: np.random.Generator, shares: Mapping[str, float]) -> tuple[np.ndar
     """Make a sound: its embedding, and what a picture says of it. One half are frames of films."""
     feature = str(rng.choice(list(shares), p=list(shares.values())))
     if rng.random() < 0.5:
-        y = draw_sound(rng, log_uniform(rng, *PICTURE_SECONDS))
+        y = corpus.draw(rng, log_uniform(rng, *PICTURE_SECONDS))
         matrix, magnitude = picture_features(y, feature)
     else:
         seconds, window = log_uniform(rng, 0.3, 4), log_uniform(rng, *FILM_WINDOW)
-        y = draw_sound(rng, seconds)
+        y = corpus.draw(rng, seconds)
         end = rng.uniform(0.02, seconds + 0.3 * window)
         matrix, magnitude = film_features(y, feature, end, window)
     return scale(matrix, SCALING[feature]).astype(np.float16), describe(magnitude)
@@ -97,13 +109,18 @@ def make_pair(seed: int) -> Pair:
     """Make the pair of a seed."""
     rng = np.random.default_rng(seed)
     embedding, descriptors = draw(rng, PAINTED)
-    return Pair(embedding, targets(descriptors), render(descriptors, int(rng.integers(2**31))))
+    return Pair(
+        embedding,
+        listen(embedding.astype(np.float32)),
+        as_numbers(descriptors),
+        render(descriptors, int(rng.integers(2**31))),
+    )
 
 
 def hear(rng: np.random.Generator, shares: Mapping[str, float]) -> Sound:
     """Make a sound without its picture; its feature is drawn by `shares`."""
     embedding, descriptors = draw(rng, shares)
-    return Sound(embedding, targets(descriptors))
+    return Sound(embedding, listen(embedding.astype(np.float32)), as_numbers(descriptors))
 
 
 def make_sound(seed: int) -> Sound:

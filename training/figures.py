@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from sound_diffusion.constants import SAMPLE_RATE
+from sound_diffusion.model.picture_language import describe
 from sound_diffusion.sound.features import extract
-from training.descriptors import SAMPLE_RATE, describe
 from training.export import MODEL
 from training.renderer import render
 

@@ -1,9 +1,10 @@
 """The picture language: from the descriptors of a sound to the picture that the model learns to paint.
 
-Pitch is the number of nodal lines, the centroid their colour, noise turns lines into cloud, loudness is
-light, time runs from the rim to the centre (now). The plate is square, and so is every figure: the same in
-the mirror, left and right, above and below, and about the diagonals. A seed chooses the modes of the plate,
-warp and detail: never the meaning.
+Harmony is hue, pitch the number of lines, noise turns lines into cloud, level and attacks are light, time
+runs from the rim to the centre (now). What is heard chooses the figure as well: a plate for one tone, waves
+that cross for a chord, a drum for beats, woven lines for both; bass is a great figure at the centre, treble a
+sparkle. All are the same in the mirror, left and right, above and below, and about the diagonals. A seed
+chooses warp, detail and cloud: never the meaning.
 """
 
 from __future__ import annotations
@@ -11,18 +12,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-from training.descriptors import ROWS, Descriptors
+from sound_diffusion.model.picture_language import (
+    FIFTHS,
+    MOMENT_AREAS,
+    PITCH_CLASSES,
+    Descriptors,
+    key_place,
+    mode_weights,
+)
 
-# Warm to cold in equal steps; hues of 348, 13, 35, 60, 149, 190, 219, 249 and 276 degrees.
-PALETTE = np.array(
+# Round the circle in ten steps: warm to cold, and back through magenta; that of the centroid ends at violet.
+CIRCLE = np.array(
     [
         (1.00, 0.06, 0.24), (1.00, 0.28, 0.07), (0.98, 0.60, 0.06), (0.80, 0.80, 0.10), (0.08, 0.86, 0.46),
-        (0.05, 0.74, 0.88), (0.10, 0.42, 1.00), (0.30, 0.18, 1.00), (0.66, 0.14, 1.00),
+        (0.05, 0.74, 0.88), (0.10, 0.42, 1.00), (0.30, 0.18, 1.00), (0.66, 0.14, 1.00), (0.98, 0.10, 0.68),
     ]
 )  # fmt: skip
-FAMILIES = ((np.cos, 1), (np.cos, -1), (np.sin, 1), (np.sin, -1))  # of modes that keep the plate's symmetry
+COLDEST = 0.8  # place of violet on the circle
+MODES = np.array([(5, 1), (4, 3), (7, 2), (3, 2)])  # ratios of the two directions of a plate's modes
+FOLDS = np.array([4, 8, 12, 16])  # of a drum's modes
+CHORD_AREA = 0.9  # of the picture that a chord colours
+BINS = 240  # of the circle, for the colours of a chord
 
 
 @dataclass(frozen=True)
@@ -38,14 +50,14 @@ class Style:
     reach : float
         Radius of row 0, in pixels.
     light : float
-        Mean of a picture of loudness 1, out of 1.
+        Mean of a picture of light 1, out of 1.
     """
 
     size: int = 256
     longest: float = 76.0
     shortest: float = 12.5
-    reach: float = 146.0
-    light: float = 0.42
+    reach: float = 150.0
+    light: float = 0.54
 
 
 def ranks(field: np.ndarray) -> np.ndarray:
@@ -55,74 +67,164 @@ def ranks(field: np.ndarray) -> np.ndarray:
     return np.interp(field, grid, np.linspace(0, 1, 65)).astype(np.float32)
 
 
-def symmetric(field: np.ndarray) -> np.ndarray:
-    """Add up the eight mirror images and turns of a square field [shape=(size, size)]."""
-    both = field + field[:, ::-1]
-    both = both + both[::-1]
-    return both + both.T
-
-
 def smooth_field(rng: np.random.Generator, size: int, cells: int = 4) -> np.ndarray:
-    """Draw a smooth field of the plate's symmetry, about `cells` waves a side [shape=(size, size)].
-
-    Its mean is 0, its deviation 1.
-    """
-    place = np.linspace(1, cells + 1, size, dtype=np.float32)
-    distance = np.abs(place[:, None] - np.arange(cells + 3, dtype=np.float32))
-    basis = (
-        np.where(distance < 1, (4 - 6 * distance**2 + 3 * distance**3), np.clip(2 - distance, 0, 1) ** 3) / 6
-    )
-    field = symmetric(basis @ rng.standard_normal((cells + 3, cells + 3)).astype(np.float32) @ basis.T)
-    return (field - field.mean()) / (field.std() + 1e-9)
-
-
-def nodal_lines(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, spacing: float) -> np.ndarray:
-    """Superpose a few modes of a square plate that have one wavelength and one symmetry.
-
-    A mode is cos(ax)cos(by) or sin(ax)sin(by), with its mirror image about the diagonal added or subtracted:
-    Chladni's figures. Where the signs differ, the axes or diagonals are still.
+    """Draw a quarter of a smooth field of the plate's symmetry, about `cells` waves a side.
 
     Parameters
     ----------
     rng : np.random.Generator
-        Chooses the modes.
-    x, y : np.ndarray [shape=(size, size)]
-        Pixel coordinates from the centre.
-    spacing : float
-        Distance between lines in pixels: half a wavelength.
+        Chance.
+    size : int
+        Side of the quarter in pixels.
+    cells : int
+        Fineness.
 
     Returns
     -------
     np.ndarray [shape=(size, size)]
-        Light from 0 to 1, greatest where the plate is still.
+        The corner below and right of the centre; mean 0, deviation 1.
     """
-    shape, sign = FAMILIES[int(rng.choice(len(FAMILIES), p=(0.4, 0.25, 0.25, 0.1)))]
-    wave = np.zeros_like(x + y)
-    for angle in rng.uniform(0, np.pi / 4, int(rng.integers(1, 5))):
-        a, b = (np.float32(np.pi / spacing * part) for part in (np.cos(angle), np.sin(angle)))
-        wave += shape(a * x) * shape(b * y) + sign * shape(b * x) * shape(a * y)
-    still = ranks(np.abs(wave - np.median(wave)))
+    count = cells + 3
+    place = np.linspace(1, cells + 1, 2 * size, dtype=np.float32)[size:]
+    distance = np.abs(place[:, None] - np.arange(count, dtype=np.float32))
+    basis = (
+        np.where(distance < 1, (4 - 6 * distance**2 + 3 * distance**3), np.clip(2 - distance, 0, 1) ** 3) / 6
+    )
+    values = rng.standard_normal((count, count)).astype(np.float32)
+    values = values + values[:, ::-1]
+    values = values + values[::-1]
+    field = basis @ (values + values.T) @ basis.T
+    return (field - field.mean()) / (field.std() + 1e-9)
+
+
+def whole(quarter: np.ndarray) -> np.ndarray:
+    """Mirror a quarter into the whole plate [shape=(2 * size, 2 * size, ...)]."""
+    half = np.concatenate([quarter[:, ::-1], quarter], axis=1)
+    return np.concatenate([half[::-1], half])
+
+
+def plate(x: np.ndarray, y: np.ndarray, wave: float, weights: np.ndarray, key: float) -> np.ndarray:
+    """Superpose modes of a square plate: Chladni's figures. `wave` is radians a pixel."""
+    sign, turn = np.cos(key), 0.5 + 0.5 * np.sin(key)
+    field = np.zeros_like(x + y)
+    for (p, q), weight in zip(MODES, weights, strict=True):
+        a, b = np.float32(wave * p / np.hypot(p, q)), np.float32(wave * q / np.hypot(p, q))
+        even = np.cos(a * x) * np.cos(b * y) + sign * np.cos(b * x) * np.cos(a * y)
+        odd = np.sin(a * x) * np.sin(b * y) + np.sin(b * x) * np.sin(a * y)
+        field += weight * ((1 - 0.6 * turn) * even + 0.6 * turn * odd)
+    field = np.abs(field - np.median(field))
+    return field + field.T
+
+
+def drum(x: np.ndarray, y: np.ndarray, wave: float, weights: np.ndarray, key: float) -> np.ndarray:
+    """Superpose modes of a round membrane, with four to sixteen folds."""
+    radius, angle = np.hypot(x, y), np.arctan2(y, x)
+    field = 0.8 * np.cos(wave * radius + key)
+    for folds, weight in zip(FOLDS, weights, strict=True):
+        rim = np.clip(radius * wave / folds, 0, 1) ** 2  # a mode of many folds is still at the centre
+        field += 1.6 * weight * rim * np.cos(folds * angle) * np.cos(wave * radius * 0.5 + key / 2)
+    return np.abs(field)
+
+
+def waves(x: np.ndarray, y: np.ndarray, wave: float, weights: np.ndarray, key: float) -> np.ndarray:
+    """Let circular waves from eight sources on each of a few rings cross."""
+    field = np.zeros_like(x + y)
+    turn = np.pi / 8 * (1 + 0.8 * np.sin(key))
+    for ring, weight in zip((22, 58, 94, 130), weights, strict=True):
+        if weight < 0.08:
+            continue
+        a, b = ring * np.cos(turn), ring * np.sin(turn)
+        for u, v in ((a, b), (-a, b), (a, -b), (-a, -b), (b, a), (-b, a), (b, -a), (-b, -a)):
+            field += weight * np.cos(np.float32(wave) * np.sqrt((x - u) ** 2 + (y - v) ** 2))
+    return np.abs(field)
+
+
+def weave(x: np.ndarray, y: np.ndarray, wave: float, weights: np.ndarray, key: float) -> np.ndarray:
+    """Weave two sets of lines over and under each other; the weights tilt them."""
+    angle = np.pi / 4 * (weights @ np.array([0.0, 0.3, 0.6, 1.0]))
+    c, s = np.float32(np.cos(angle) * wave), np.float32(np.sin(angle) * wave)
+    over = np.cos((c * x + s * y) / 2) * np.cos((c * y - s * x) / 2)
+    field = np.cos(c * x + s * y) * (1 + over) + np.cos(c * y - s * x) * (1 - over)
+    field = np.abs(field + 0.2 * np.sin(key))
+    return field + field.T
+
+
+FAMILIES = (plate, waves, drum, weave)
+
+
+def figure(x: np.ndarray, y: np.ndarray, spacing: float, d: Descriptors) -> np.ndarray:
+    """Draw the lines of the figure that a sound chooses.
+
+    Parameters
+    ----------
+    x, y : np.ndarray [shape=(size, size)]
+        Pixel coordinates from the centre, bent by the warp.
+    spacing : float
+        Distance between lines in pixels: half a wavelength.
+    d : Descriptors
+        A chord crosses waves, beats strike a drum, both weave.
+
+    Returns
+    -------
+    np.ndarray [shape=(size, size)]
+        Light from 0 to 1, greatest where it is still.
+    """
+    chord, motion = (smoothstep(value) for value in (d.chord, d.motion))
+    shares = np.array(
+        [(1 - motion) * (1 - chord), (1 - motion) * chord, motion * (1 - chord), motion * chord]
+    )
+    weights, key = mode_weights(d.harmony), key_place(d.harmony)
+    field = np.zeros_like(x + y)
+    for family, share in zip(FAMILIES, shares**2 / (shares**2).sum(), strict=True):
+        if share > 0.02:
+            field += share * ranks(family(x, y, np.pi / spacing, weights, key))
+    still = ranks(field)
     return 0.85 * np.exp(-((still / 0.24) ** 2)) + 0.15 * np.exp(-still / 0.3)
 
 
+def smoothstep(value: np.ndarray | float) -> np.ndarray:
+    """Go from 0 to 1 with level ends."""
+    part = np.clip(value, 0, 1)
+    return part * part * (3 - 2 * part)
+
+
 def cloud(rng: np.random.Generator, size: int, spacing: float) -> np.ndarray:
-    """Fractal cloud whose billows shrink with the spacing of the lines they replace [shape=(size, size)]."""
-    f = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size)[None]) * spacing * 1.6
+    """Draw a quarter of a fractal cloud, its billows as large as the lines they replace [shape=(size, size)]."""
+    f = np.hypot(np.fft.fftfreq(2 * size)[:, None], np.fft.rfftfreq(2 * size)[None]) * spacing * 1.6
     shape = (1 + f**2) ** -1.6 * np.exp(-((f / spacing * 6.5) ** 2))
-    phases = np.fft.rfft2(symmetric(rng.standard_normal((size, size), dtype=np.float32)))
-    return ranks(np.fft.irfft2(phases * shape, s=(size, size))) ** 1.7
+    quarter = rng.standard_normal((size, size), dtype=np.float32)
+    phases = np.fft.rfft2(whole(quarter + quarter.T))
+    return ranks(np.fft.irfft2(phases * shape, s=(2 * size, 2 * size))[size:, size:]) ** 1.7
+
+
+def great_figure(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Draw the figure of the bass: a glowing flower at the centre, its petals by the weights."""
+    radius, angle = np.hypot(x, y), np.arctan2(y, x)
+    petals = (
+        weights[0]
+        + (weights[1] + weights[2]) * np.cos(4 * angle)
+        + (weights[2] + weights[3]) * np.cos(8 * angle)
+    )
+    return np.exp(-((radius / (62 + 26 * petals)) ** 4))
+
+
+def sparkle(
+    rng: np.random.Generator, x: np.ndarray, y: np.ndarray, share: float, weights: np.ndarray
+) -> np.ndarray:
+    """Draw the sparks of the treble: points of a fine figure, `share` of the plate alight."""
+    size = len(x + y)
+    lights = ranks(smooth_field(rng, size, 12) + 0.7 * smooth_field(rng, size, 5))
+    points = 1 - ranks(plate(x, y, np.pi / 14, weights, 0.0))
+    return smoothstep((points - 0.55) / 0.4) * smoothstep((lights - 1 + share) / 0.15)
 
 
 def radial(values: np.ndarray, radius: np.ndarray, reach: float) -> np.ndarray:
     """Spread 77 moments over the plate: row 76 at the centre, row 0 at `reach` pixels and beyond.
 
-    Every moment has the same area, so that what has just begun can be seen: age grows with the square of the
-    radius.
-
     Parameters
     ----------
-    values : np.ndarray [shape=(77, ...)]
-        One value (or colour) a moment.
+    values : np.ndarray [shape=(77,)]
+        One value a moment.
     radius : np.ndarray [shape=(size, size)]
         Distance from the centre in pixels.
     reach : float
@@ -130,27 +232,44 @@ def radial(values: np.ndarray, radius: np.ndarray, reach: float) -> np.ndarray:
 
     Returns
     -------
-    np.ndarray [shape=(size, size, ...), dtype=float32]
-        The value at every pixel.
+    np.ndarray [shape=(size, size), dtype=float32]
+        The value at every pixel: each moment has its share of the area.
     """
-    steps = 16 * (ROWS - 1)
-    fine = np.linspace(0, ROWS - 1, steps + 1)
-    below = np.minimum(fine.astype(int), ROWS - 2)
-    part = (fine - below).reshape(-1, *[1] * (values.ndim - 1))
-    table = ((1 - part) * values[below] + part * values[below + 1]).astype(np.float32)
-    return table[np.round(steps * (1 - np.clip(radius / reach, 0, 1) ** 2)).astype(int)]
+    newest_first = np.cumsum(MOMENT_AREAS[::-1])
+    middles = newest_first - MOMENT_AREAS[::-1] / 2
+    area = np.linspace(0, 1, 1024)
+    # Of what is long past, the outline alone: rings narrower than a line cannot be told apart.
+    table = gaussian_filter1d(np.interp(area, middles, values[::-1]), 40.0, mode="nearest").astype(np.float32)
+    return table[np.round(1023 * np.clip(radius / reach, 0, 1) ** 2).astype(int)]
 
 
-def hues(position: np.ndarray) -> np.ndarray:
-    """Look up the palette at positions in [0, 1] [shape=(..., 3)]."""
-    steps = np.linspace(0, 1, len(PALETTE))
-    return np.stack([np.interp(position, steps, PALETTE[:, channel]) for channel in range(3)], axis=-1)
+def hues(place: np.ndarray) -> np.ndarray:
+    """Look up the colours at places on the circle, 0 to 1 and round again [shape=(..., 3)]."""
+    stops = np.arange(len(CIRCLE) + 1) / len(CIRCLE)
+    closed = np.concatenate([CIRCLE, CIRCLE[:1]])
+    return np.stack([np.interp(place % 1, stops, closed[:, channel]) for channel in range(3)], axis=-1)
+
+
+def chord_hues(harmony: np.ndarray) -> np.ndarray:
+    """Lay out the colours of pitch classes, each with its share, round the circle of fifths [shape=(240,)].
+
+    Returns
+    -------
+    np.ndarray
+        Places on the circle, ascending: the quantiles of the distribution.
+    """
+    shares = harmony**2
+    place = np.arange(BINS) / BINS * PITCH_CLASSES
+    apart = np.abs((place[:, None] - FIFTHS + 6) % PITCH_CLASSES - 6)
+    density = np.clip(1 - apart / 0.8, 0, 1) @ (shares / shares.sum()) + 1e-6
+    quantiles = np.cumsum(density) / density.sum()
+    return np.interp((np.arange(BINS) + 0.5) / BINS, quantiles, np.arange(BINS) / BINS)
 
 
 def expose(light: np.ndarray, goal: float) -> np.ndarray:
     """Develop light like film, 1 - exp(-gain * light), with the gain that gives the wanted mean."""
     sample = light[::4, ::4]
-    low, high = -7.0, np.log(12.0)
+    low, high = -7.0, np.log(40.0)
     for _ in range(18):
         middle = (low + high) / 2
         if (1 - np.exp(-np.exp(middle) * sample)).mean() < goal:
@@ -158,6 +277,31 @@ def expose(light: np.ndarray, goal: float) -> np.ndarray:
         else:
             high = middle
     return 1 - np.exp(-np.exp((low + high) / 2) * light)
+
+
+def colours(d: Descriptors, ripple: np.ndarray, field: np.ndarray, reach: float) -> np.ndarray:
+    """Colour every pixel: by the chord where there is one, by the centroid of its moment elsewhere.
+
+    Parameters
+    ----------
+    d : Descriptors
+    ripple : np.ndarray [shape=(size, size)]
+        Radius that stands for time, in pixels.
+    field : np.ndarray [shape=(size, size)]
+        Evenly distributed in [0, 1]: which part of the chord is where.
+    reach : float
+        Radius of row 0.
+
+    Returns
+    -------
+    np.ndarray [shape=(size, size, 3)]
+    """
+    # Blended as light, not round the circle: no rainbow between two pitch classes.
+    of_chord = gaussian_filter1d(hues(chord_hues(d.harmony)), 8.0, axis=0, mode="nearest")
+    of_time = hues(COLDEST * radial(d.colour, ripple, reach))
+    inside = np.clip((CHORD_AREA * d.chord - field) / 0.06, 0, 1)[..., None]
+    place = np.clip(field / max(CHORD_AREA * d.chord, 1e-3), 0, 1) * (BINS - 1)
+    return inside * of_chord[np.round(place).astype(int)] + (1 - inside) * of_time
 
 
 def render(d: Descriptors, seed: int, style: Style | None = None) -> np.ndarray:
@@ -178,31 +322,42 @@ def render(d: Descriptors, seed: int, style: Style | None = None) -> np.ndarray:
         The picture; black for silence.
     """
     style = style or Style()
-    size, unit = style.size, style.size / 256
-    if d.loudness <= 0:
-        return np.zeros((size, size, 3), np.uint8)
+    size, unit = style.size // 2, style.size / 256
+    if d.light <= 0.02:
+        return np.zeros((style.size, style.size, 3), np.uint8)
     rng = np.random.default_rng(seed)
-    axis = (np.arange(size, dtype=np.float32) - (size - 1) / 2) / unit
+    axis = (np.arange(size, dtype=np.float32) + 0.5) / unit
     x, y = axis[None, :], axis[:, None]
     radius = np.hypot(x, y)
     spacing = style.longest * (style.shortest / style.longest) ** d.pitch
-    bend = (0.10 + 0.5 * d.noisiness) * spacing
-    warp_y, warp_x = np.gradient(smooth_field(rng, size))  # of a symmetric field: keeps the symmetry
+    bend = (0.10 + 0.3 * d.noisiness) * spacing
+    relief = np.pad(smooth_field(rng, size), 1, mode="symmetric")
+    warp_y, warp_x = (part[1:-1, 1:-1] for part in np.gradient(relief))
     bend = bend / (np.hypot(warp_x, warp_y).mean() + 1e-9)
-    lines = nodal_lines(rng, x + bend * warp_x, y + bend * warp_y, spacing)
+    bent_x, bent_y = x + bend * warp_x, y + bend * warp_y
+    weights = mode_weights(d.harmony)
+    lines = figure(bent_x, bent_y, spacing, d)
     billow = cloud(rng, size, spacing * unit)
-    share = d.noisiness**2 * (3 - 2 * d.noisiness)
+    share = smoothstep(d.noisiness)
     depth = 1.15 - 0.65 * d.noisiness
     pattern = (1 - share) * lines + share * (np.maximum(1 - depth, 0) + depth * billow)
-    gap = np.clip((0.55 + 0.15 * share - (1 - share) * lines - share * billow) / (0.4 + 0.3 * share), 0, 1)
-    between = (gap**2 * (3 - 2 * gap))[..., None]
 
-    ripple = radius * (1 + 0.02 * smooth_field(rng, size))
+    ripple = radius * (1 + 0.03 * smooth_field(rng, size))
     envelope = radial(d.envelope, ripple, style.reach)
-    first, second = (radial(hues(v), ripple, style.reach) for v in (d.colour, d.second))
-    glow = gaussian_filter(pattern, 9 * unit, truncate=2.5)[..., None] * (1 - share)
-    painted = pattern[..., None] * ((1 - between) * first + between * (0.5 + 0.5 * share) * second)
+    rings = radial(d.attacks, ripple, style.reach)
+    key = key_place(d.harmony)
+    areas = waves(x, y, np.pi / 72, weights, key) + plate(x, y, np.pi / 56, weights, key)
+    field = ranks(areas / areas.std() + 0.35 * smooth_field(rng, size, 5))
+    colour = colours(d, ripple, field, style.reach)
+    bass, middle, treble = d.bands
+    flower = great_figure(bent_x, bent_y, weights)
+    sparks = sparkle(rng, bent_x, bent_y, 0.55 * treble**1.5, weights) * (1 - share)
+    glow = gaussian_filter(pattern, 9 * unit, truncate=2.5)
+    ground = (0.08 + 0.12 * glow) * (1 - share)
+    light = (0.3 + 0.7 * middle) * pattern + ground
+    light = light + bass**2 * (1 - share) * flower * (0.12 + 0.6 * pattern)
+    light = light[..., None] * colour + 0.5 * sparks[..., None] * (0.35 + 0.65 * colour)
     vignette = 1 / (1 + (radius / 175) ** 6)
-    light = (painted + 0.14 * glow * second) * (envelope * vignette)[..., None]
-    picture = expose(light, style.light * d.loudness**1.2)
-    return np.round(picture * 255).astype(np.uint8)
+    light = light * (envelope**1.6 * (1 + 1.6 * rings) * vignette)[..., None]
+    picture = expose(light, min(style.light * d.light**1.5, 0.66))
+    return whole(np.round(picture * 255).astype(np.uint8))

@@ -16,15 +16,17 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from diffusers import DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file
 from torch.nn import functional
 
+from sound_diffusion.model.find import SOUND_ENCODER
+from sound_diffusion.model.picture_language import GROUPS
 from sound_diffusion.model.sound_encoder import SoundEncoder
 from sound_diffusion.model.symmetry import mirrored
 from training import dataset
 from training.loop import Clock, LoopOptions, Step, fit, load_average, make_accelerator
 
 KEEP_SILENCE = 4  # of so many black pictures, one is learnt
-GROUPS = (1, 1, 1, 11, 11, 23)  # numbers of each descriptor in `descriptors.targets`
 TARGETS = sum(GROUPS)
 
 
@@ -109,23 +111,28 @@ class Painter(torch.nn.Module):
         self.seen[name] = output[0] if isinstance(output, tuple) else output
 
     def read(self) -> torch.Tensor:
-        """Read descriptors from the conditioning that the residual blocks have just seen [shape=(n, 48)]."""
+        """Read descriptors from the conditioning that the residual blocks have just seen [shape=(n, 71)]."""
         return self.probe(functional.silu(self.seen["time_embedding"] + self.seen["add_embedding"]))
 
-    def listen(self, embeddings: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-        """Run the ear alone, and read the descriptors [shape=(n, 48)]."""
+    def listen(self, embeddings: torch.Tensor, told: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+        """Run the ear alone, and read the descriptors [shape=(n, 71)]."""
         self.unet.time_embedding(self.unet.time_proj(timesteps).to(embeddings.dtype))
-        self.unet.add_embedding(self.encoder(embeddings))
+        self.unet.add_embedding(self.encoder(embeddings, told))
         return self.read()
 
     def forward(
-        self, latents: torch.Tensor, timesteps: torch.Tensor, embeddings: torch.Tensor, kept: torch.Tensor
+        self,
+        latents: torch.Tensor,
+        timesteps: torch.Tensor,
+        embeddings: torch.Tensor,
+        told: torch.Tensor,
+        kept: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Predict v, and the descriptors as read after each cross-attention [shape=(probes, n, 48)].
+        """Predict v, and the descriptors as read after each cross-attention [shape=(probes, n, 71)].
 
         Where `kept` [shape=(n,)] is 0, the UNet gets the zeros of the unconditional embedding.
         """
-        states = self.encoder(embeddings) * kept[:, None, None]
+        states = self.encoder(embeddings, told) * kept[:, None, None]
         painted = self.unet(latents, timesteps, encoder_hidden_states=states).sample
         tokens = [self.seen[name].float().mean((2, 3)) for name in self.attentions]
         heard = [probe(seen) for probe, seen in zip(self.attention_probes, tokens, strict=True)]
@@ -174,19 +181,22 @@ class Examples:
         self.painted = self.heard[self.heard < len(self.latents)]
         self.scale = scaling_factor(folder)
         self.embeddings = torch.from_numpy(dataset.load(names, "embeddings"))
+        self.told = torch.from_numpy(dataset.load(names, "told"))
         mean, deviation = target_scale(folder)
         self.targets = torch.from_numpy((targets - mean) / deviation)
         self.device = accelerator.device
         self.generator = torch.Generator().manual_seed(1000 * seed + accelerator.process_index)
 
     def sounds(self, count: int) -> list[torch.Tensor]:
-        """Draw sounds to hear: timesteps, embeddings and standardised targets, in float32."""
-        return self._draw(count, self.heard, self.embeddings, self.targets)
+        """Draw sounds to hear: timesteps, embeddings, descriptors as told, standardised targets."""
+        return self._draw(count, self.heard, self.embeddings, self.told, self.targets)
 
     def pairs(self, count: int) -> list[torch.Tensor]:
-        """Draw pictures to paint: timesteps, embeddings, targets and latents of deviation 1."""
-        *told, latents = self._draw(count, self.painted, self.embeddings, self.targets, self.latents)
-        return [*told, latents * self.scale]
+        """Draw pictures to paint: the same, and latents of deviation 1."""
+        *heard, latents = self._draw(
+            count, self.painted, self.embeddings, self.told, self.targets, self.latents
+        )
+        return [*heard, latents * self.scale]
 
     def _draw(self, count: int, among: torch.Tensor, *arrays: torch.Tensor) -> list[torch.Tensor]:
         index = among[torch.randint(len(among), (count,), generator=self.generator)]
@@ -194,13 +204,19 @@ class Examples:
         return [part.to(self.device) for part in (timesteps, *(array[index].float() for array in arrays))]
 
 
+def begin_with(painter: Painter, model: Path) -> None:
+    """Give a painter the weights of a trained model folder; what that does not have stays as it is."""
+    for part, folder in ((painter.unet, "unet"), (painter.encoder, SOUND_ENCODER)):
+        part.load_state_dict(load_file(model / folder / "diffusion_pytorch_model.safetensors"), strict=False)
+
+
 def target_scale(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of the targets of a work folder's audible sounds [shape=(48,), each]."""
+    """Mean and deviation of the targets of a work folder's audible sounds [shape=(71,), each]."""
     every = dataset.load(
         dataset.shards(folder / "shards") + dataset.shards(folder / dataset.SOUNDS), "targets"
     )
     audible = every[every[:, 0] > 0]
-    return audible.mean(0), audible.std(0)
+    return audible.mean(0), audible.std(0) + 1e-3
 
 
 def latents_of(shard: Path) -> Path:
@@ -230,20 +246,20 @@ def telling(told: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 def ear_loss(model: Painter, examples: Examples, count: int) -> torch.Tensor:
     """Mean error of the descriptors as the ear tells them, of so many sounds."""
-    timesteps, embeddings, targets = examples.sounds(count)
-    return telling(model.listen(embeddings, timesteps), targets).mean()
+    timesteps, embeddings, heard, targets = examples.sounds(count)
+    return telling(model.listen(embeddings, heard, timesteps), targets).mean()
 
 
 def paint_loss(
     model: Painter, examples: Examples, count: int, options: UNetOptions, scheduler: DDIMScheduler
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the loss of painting so many pictures, and the error of v alone."""
-    timesteps, embeddings, targets, latents = examples.pairs(count)
+    timesteps, embeddings, heard, targets, latents = examples.pairs(count)
     noise = mirrored(torch.randn(latents.shape, generator=examples.generator)).to(latents.device)
     kept = (torch.rand(count, generator=examples.generator) >= options.drop).to(latents.device)
     noisy = scheduler.add_noise(latents, noise, timesteps)
     goal = scheduler.get_velocity(latents, noise, timesteps)
-    painted, told = model(noisy, timesteps, embeddings, kept)
+    painted, told = model(noisy, timesteps, embeddings, heard, kept)
     error = functional.mse_loss(painted.float(), goal)
     reading = (telling(told, targets).mean(0) * kept).sum() / kept.sum().clamp(min=1)
     return error + options.listen * reading, error.detach()
@@ -283,17 +299,21 @@ def train_ear(folder: Path, loop: LoopOptions, options: UNetOptions | None = Non
     return fit(accelerator, model, folder / "ear.pt", loop, start)
 
 
-def train(folder: Path, loop: LoopOptions, options: UNetOptions | None = None) -> Path:
+def train(
+    folder: Path, loop: LoopOptions, options: UNetOptions | None = None, begin: Path | None = None
+) -> Path:
     """Train the UNet, and its ear with it, continuing from the folder's `unet.pt`.
 
     Parameters
     ----------
     folder : Path
-        Work folder: as for :func:`train_ear`, with whose `ear.pt` training begins.
+        Work folder: as for :func:`train_ear`, with whose `ear.pt` training begins where there is one.
     loop : LoopOptions
         Time, rate and batch.
     options : UNetOptions, optional
         Size and details.
+    begin : Path, optional
+        A model folder whose weights training begins with.
 
     Returns
     -------
@@ -303,7 +323,10 @@ def train(folder: Path, loop: LoopOptions, options: UNetOptions | None = None) -
     options = options or UNetOptions()
     accelerator = make_accelerator()
     model = Painter(options)
-    load_average(folder / "ear.pt", model)
+    if begin is not None:
+        begin_with(model, begin)
+    elif (folder / "ear.pt").exists():
+        load_average(folder / "ear.pt", model)
     model.to(accelerator.device)
 
     def start(clock: Clock) -> Step:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
@@ -13,6 +14,7 @@ from torch.nn import functional
 from sound_diffusion.constants import N_ROWS, SD1_WIDTH
 from sound_diffusion.errors import ModelError
 from sound_diffusion.model.find import DEFAULTS_FILE, SOUND_ENCODER
+from sound_diffusion.model.picture_language import GROUPS, listen
 
 __all__ = ["SoundEncoder", "load_sound_encoder", "row_positions"]
 
@@ -27,7 +29,11 @@ class SoundEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
     convolutional network over the columns (frequencies, or samples) says it, and is added to the row:
 
         x = [embeddings, sign(embeddings) * log(1 + FAINT * |embeddings|)]
-        states = embeddings + row_positions + expand(gelu(neighbours(gelu(reduce(filters(x))))))
+        states = embeddings + row_positions + expand(gelu(neighbours(gelu(reduce(filters(x)))))) + meaning
+
+    What the picture language says of a spectrum or of samples needs no guessing: it is computed by its own
+    definition (:mod:`sound_diffusion.model.picture_language`), and `meaning` says it, with what was heard in
+    the mean of all rows, in every row. Of the other features the network knows what it has learnt.
 
     Parameters
     ----------
@@ -39,6 +45,8 @@ class SoundEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         Numbers that are kept of a row.
     reach : int
         Rows, an odd number, over which each of these numbers may be smoothed or compared.
+    meaning : int
+        Numbers between the descriptors and what each row says of them.
 
     Notes
     -----
@@ -54,6 +62,7 @@ class SoundEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         strides: Sequence[int] = (8, 3),
         hidden: int = 192,
         reach: int = 9,
+        meaning: int = 112,
     ):
         super().__init__()
         layers: list[torch.nn.Module] = []
@@ -65,17 +74,23 @@ class SoundEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.reduce = torch.nn.Linear(inputs * length, hidden)
         self.neighbours = torch.nn.Conv1d(hidden, hidden, reach, padding=reach // 2, groups=hidden)
         self.expand = torch.nn.Linear(hidden, width)
-        torch.nn.init.zeros_(self.expand.weight)
-        torch.nn.init.zeros_(self.expand.bias)
+        self.weigh = torch.nn.Linear(sum(GROUPS) + hidden, meaning)
+        self.tell = torch.nn.Linear(meaning, width)
+        for layer in (self.expand, self.tell):
+            torch.nn.init.zeros_(layer.weight)
+            torch.nn.init.zeros_(layer.bias)
         self.register_buffer("positions", row_positions(width), persistent=False)
 
-    def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
+    def forward(self, embeddings: torch.Tensor, descriptors: torch.Tensor | None = None) -> torch.Tensor:
         """Encode sounds.
 
         Parameters
         ----------
         embeddings : torch.Tensor [shape=(n, 77, width)]
             Scaled features.
+        descriptors : torch.Tensor [shape=(n, 71)], optional
+            What :func:`sound_diffusion.model.picture_language.listen` says of each; computed where it is not
+            given.
 
         Returns
         -------
@@ -83,13 +98,19 @@ class SoundEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
             What the UNet's cross-attention reads.
         """
         count, rows, width = embeddings.shape
+        if descriptors is None:
+            told = np.stack([listen(embedding) for embedding in embeddings.float().cpu().numpy()])
+            descriptors = torch.from_numpy(told).to(embeddings)
         # What is faint, such as the samples of a quiet sound, can be told apart on a logarithmic scale alone.
         compressed = embeddings.sign() * torch.log1p(FAINT * embeddings.abs())
         both = torch.stack([embeddings, compressed], dim=2).view(count * rows, 2, width)
         heard = self.filters(both).flatten(1)
         heard = functional.gelu(self.reduce(heard)).view(count, rows, -1)
         heard = heard + self.neighbours(heard.mT).mT
-        states: torch.Tensor = embeddings + self.positions + self.expand(functional.gelu(heard))
+        meaning = self.tell(functional.gelu(self.weigh(torch.cat([descriptors, heard.mean(1)], dim=1))))
+        states: torch.Tensor = (
+            embeddings + self.positions + self.expand(functional.gelu(heard)) + meaning[:, None]
+        )
         return states
 
 
