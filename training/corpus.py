@@ -86,7 +86,7 @@ def varied(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
     return (rng.choice([-1, 1]) * y / max(1.0, np.abs(y).max())).astype(np.float32)
 
 
-def draw(rng: np.random.Generator, seconds: float | None = None, folder: Path = FOLDER) -> np.ndarray:
+def draw(rng: np.random.Generator, seconds: float | None = None, folder: Path | None = None) -> np.ndarray:
     """Draw a training sound: music, a single sound, a voice or a field of noise, by :data:`SHARES`.
 
     Parameters
@@ -95,8 +95,8 @@ def draw(rng: np.random.Generator, seconds: float | None = None, folder: Path = 
         Source of chance; the same state, length and corpus give the same sound.
     seconds : float, optional
         Its length; by default drawn from 0.75 to 10 s.
-    folder : Path
-        The corpus.
+    folder : Path, optional
+        The corpus; by default :data:`FOLDER`.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def draw(rng: np.random.Generator, seconds: float | None = None, folder: Path = 
         return draw_sound(rng, seconds)
     if kind == "field":
         return draw_field(rng, seconds)
-    corpus = open_corpus(folder)
+    corpus = open_corpus(folder or FOLDER)
     return varied(rng, draw_window(rng, corpus.music if kind == "music" else corpus.voices, seconds))
 
 

@@ -16,7 +16,10 @@ from training import dataset, unet
 from training.export import WORK
 from training.loop import load_average
 
-DESCRIPTORS = ("loudness", "pitch", "noisiness", "colour", "second", "envelope")
+DESCRIPTORS = (
+    "light", "chord", "pitch", "noisiness", "motion", "bands", "harmony", "key", "modes", "colour", "envelope",
+    "attacks",
+)  # fmt: skip
 UNHEARD = 10_000_000  # seeds from here on are in no shard
 TIMESTEP = 700  # the ear hears the same at any
 
@@ -33,7 +36,8 @@ def hear(model: unet.Painter, feature: str, count: int) -> tuple[np.ndarray, np.
     made = [dataset.hear(np.random.default_rng(UNHEARD + seed), {feature: 1.0}) for seed in range(count)]
     audible = [sound for sound in made if sound.targets[0] > 0]
     embeddings = torch.from_numpy(np.stack([sound.embedding for sound in audible])).float()
-    told = model.listen(embeddings, torch.full((len(embeddings),), TIMESTEP)).numpy()
+    descriptors = torch.from_numpy(np.stack([sound.told for sound in audible]))
+    told = model.listen(embeddings, descriptors, torch.full((len(embeddings),), TIMESTEP)).numpy()
     return told, np.stack([sound.targets for sound in audible])
 
 

@@ -189,7 +189,7 @@ def smoothstep(value: np.ndarray | float) -> np.ndarray:
 
 
 def cloud(rng: np.random.Generator, size: int, spacing: float) -> np.ndarray:
-    """Draw a quarter of a fractal cloud, its billows as large as the lines they replace [shape=(size, size)]."""
+    """Draw a quarter of a fractal cloud, with billows as large as lines [shape=(size, size)]."""
     f = np.hypot(np.fft.fftfreq(2 * size)[:, None], np.fft.rfftfreq(2 * size)[None]) * spacing * 1.6
     shape = (1 + f**2) ** -1.6 * np.exp(-((f / spacing * 6.5) ** 2))
     quarter = rng.standard_normal((size, size), dtype=np.float32)

@@ -225,7 +225,7 @@ def chord_of(spectrum: FloatArray) -> float:
     multiple = np.maximum(np.round(ratio), 2)
     # A frequency is read to an eighth of a column or so, and its error grows with the multiple.
     near = np.abs(ratio - multiple) < np.minimum(0.03 * multiple + spacing / 8 / frequency, 0.25)
-    tones = clear[~(near & (magnitude[:, None] < magnitude)).any(1)]
+    tones = clear[~(near & (magnitude[:, None] < 1.3 * magnitude)).any(1)]
     others = 1 - tones.max(initial=0) / (tones.sum() + 1e-9)
     return float(np.clip(others / 0.05, 0, 1) * tonal * (len(tones) > 0))
 
@@ -346,6 +346,7 @@ def listen(embedding: FloatArray) -> FloatArray:
     """
     if embedding.min() < 0 and np.abs(embedding).max() <= 1:  # a spectrum has no negative values
         width = embedding.shape[1]
-        rows = np.arange(N_ROWS) * width + width // 2
+        # No window reaches past the last sample, where there may be more of the sound.
+        rows = np.minimum(np.arange(N_ROWS) * width + width // 2, (N_ROWS - 1) * width)
         return as_numbers(describe(extract_at(embedding.ravel(), rows, "fft", width)))
     return as_numbers(describe(np.expm1(np.clip(embedding, 0, 10))))
