@@ -5,14 +5,16 @@
 The path of the film is printed to stdout. The same command continues a film that was interrupted.
 """
 
-import argparse
-import functools
-import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+try:  # Ctrl-C ends the script without a traceback also while imports take their time
+    import argparse
+    import functools
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
-from sound_diffusion.cli import Parser, ProgressBar, add_shared_flags, run, shared_options
-from sound_diffusion.inputs import each_input, find_sounds
+    from sound_diffusion.cli import Parser, ProgressBar, add_shared_flags, leave, run, shared_options
+    from sound_diffusion.inputs import each_input, find_sounds
+except KeyboardInterrupt:
+    raise SystemExit(130) from None
 
 
 def build_parser() -> Parser:
@@ -92,8 +94,8 @@ def make_films(args: argparse.Namespace) -> Iterator[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script and return its exit status."""
-    return run(make_films, build_parser(), argv)
+    return run(make_films, build_parser, argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -9,6 +9,7 @@
 Names are imported when they are first used, so that ``import sound_diffusion`` takes no time.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from sound_diffusion.sound.features import FEATURES, extract, extract_at
 
 __version__ = "0.1.0"
+
+# Read when torch is imported: threads that wait for each other sleep, instead of taking a processor from
+# the programs beside this one. An idle machine is as fast with it (benchmarks/busy.py).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __all__ = [
     "FEATURES",

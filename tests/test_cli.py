@@ -179,11 +179,10 @@ def test_errors_that_would_meet_every_input_stop_at_once(kind):
 
 
 def run_script(work, *words):
-    parser = argparse_parser()
-    return run(work, parser, list(words))
+    return run(work, build_parser, list(words))
 
 
-def argparse_parser():
+def build_parser():
     parser = Parser("A script.")
     parser.prog = "script.py"
     add_shared_flags(parser)
