@@ -60,6 +60,7 @@ def build_parser() -> Parser:
         "--keep-frames", action=switch, default=True, help="keep the frames when the film is done"
     )
     parser.add_argument("--force", action="store_true", help="start over where the folder holds another film")
+    parser.add_argument("--wait", action="store_true", help="wait where another run makes the same film")
     parser.add_argument("--skip-existing", action="store_true", help="leave out sounds whose film is there")
     add_shared_flags(parser)
     return parser
@@ -83,6 +84,7 @@ def make_films(args: argparse.Namespace) -> Iterator[str]:
         audio=args.audio,
         keep_frames=args.keep_frames,
         force=args.force,
+        wait=args.wait,
         skip_existing=args.skip_existing,
     )
     sounds = find_sounds(args.path, args.input_folder, args.from_file)

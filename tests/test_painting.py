@@ -9,12 +9,12 @@ from sound_diffusion.model.model import Model
 from sound_diffusion.painting import (
     PaintSettings,
     fit_picture,
-    load_picture,
     paint,
     paint_batch,
     settings_for,
     steps_to_run,
 )
+from sound_diffusion.starting_pictures import load_picture
 
 SIZE = {"height": 64, "width": 64}
 
