@@ -82,6 +82,11 @@ def as_rgb(picture: Image.Image, name: str = "picture") -> Image.Image:
     picture = ImageOps.exif_transpose(picture)
     if picture.mode == "F" or picture.mode.startswith("I"):
         picture = _deep_grey(picture, name)
+    elif picture.mode == "La":  # which Pillow converts to this alone
+        picture = picture.convert("LA")
+    transparent = picture.info.get("transparency")
+    if isinstance(transparent, tuple) and max(transparent) > 255:  # of 16 bits, where the pixels are of 8
+        picture.info["transparency"] = tuple(value >> 8 for value in transparent)
     if not picture.has_transparency_data:
         return picture.convert("RGB")
     picture = picture.convert("RGBA")
