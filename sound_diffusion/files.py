@@ -83,23 +83,28 @@ def make_folder(folder: Path) -> None:
 def check_place(folder: Path) -> None:
     """Raise OutputError, with exit code 2, unless a folder can be written to, or made; nothing is made."""
     with _wrong_place(folder):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            folder.lstat()  # a name that is too long
-        places = (path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
-        there = next(places, None)
-        if there is None:
-            there = folder  # on a drive that is not there
-        elif there.is_dir() and os.access(there, os.W_OK | os.X_OK):
-            return
-        number = errno.EACCES if there.is_dir() else errno.ENOTDIR
-        raise OSError(number, os.strerror(number))
+        there = _check_names(folder)
+        if not there.is_dir():
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def check_name(path: Path) -> None:
     """Raise OutputError, with exit code 2, unless a file of this name can be written; nothing is made."""
     check_place(path.parent)
-    with _wrong_place(path), contextlib.suppress(FileNotFoundError):
-        path.lstat()
+    with _wrong_place(path):
+        _check_names(path)
+
+
+def _check_names(path: Path) -> Path:
+    """Raise OSError or ValueError for names that the file system does not take; return what is there already."""
+    path = path.absolute()
+    there = next((place for place in (path, *path.parents) if os.path.lexists(place)), path)
+    for place in (path, *(there / name for name in path.relative_to(there).parts)):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            place.lstat()
+    return there
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import io
 import os
 import signal
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from typing import NoReturn, TextIO
@@ -138,7 +139,9 @@ class Interruption:
             sys.__unraisablehook__(lost)
             return
         self.came = False
-        signal.raise_signal(signal.SIGINT)
+        again = threading.Timer(0.02, signal.raise_signal, [signal.SIGINT])  # here it would be lost again
+        again.daemon = True
+        again.start()
 
 
 def _is_importing(frame: types.FrameType | None) -> bool:
