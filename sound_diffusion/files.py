@@ -98,7 +98,7 @@ def check_name(path: Path) -> None:
 
 
 def _check_names(path: Path) -> Path:
-    """Raise OSError or ValueError for names that the file system does not take; return what is there already."""
+    """Raise OSError or ValueError for names that the file system does not take; return what is there."""
     path = path.absolute()
     there = next((place for place in (path, *path.parents) if os.path.lexists(place)), path)
     for place in (path, *(there / name for name in path.relative_to(there).parts)):
