@@ -59,7 +59,8 @@ def frame_times(way: str, count: int, n_frames: int, model: str) -> list[list[fl
             words += ["--fps", "12", "--duration", str(n_frames / 12), "--no-audio", "--device", "cpu"]
             command = [sys.executable, "-c", f"{first}; {FILM}", *words]
             films.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL))
-        if any([film.wait() for film in films]):
+        statuses = [film.wait() for film in films]
+        if any(statuses):
             raise SystemExit("audio2video.py failed")
         return [
             [path.stat().st_mtime for path in sorted(Path(folder, str(index)).glob("*/frames/*.png"))]
