@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import logging
 import sys
 import warnings
@@ -305,6 +306,8 @@ def _write_beside_bar(results: Results, line: str) -> None:
 
 def _report_error(prog: str, error: Exception) -> int:
     """Write an error to stderr and return its exit status."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # of whatever flag
+        error = ParameterError(f"{error.filename}: {error.strerror}", "the path of a file")
     if not isinstance(error, SoundDiffusionError):
         _report(prog, f"{type(error).__name__}: {error} (a defect of the program; --debug shows where)")
         return 1

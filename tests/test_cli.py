@@ -1,6 +1,7 @@
 """The command line both scripts share: flags, inputs, messages, exit statuses."""
 
 import argparse
+import errno
 import logging
 import os
 import warnings
@@ -203,6 +204,7 @@ def failing(error):
         (ParameterError("height 65", "a multiple of 8"), 2, "height 65 (expected a multiple of 8)"),
         (PaintingError("NaN"), 1, "NaN"),
         (KeyboardInterrupt(), 130, "interrupted"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "xx"), 2, "xx: File name too long"),
         (
             RuntimeError("boom\nmore"),
             1,
