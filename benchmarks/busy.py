@@ -3,8 +3,9 @@
     python benchmarks/busy.py
 
 Each way of waiting is measured several times in turn, since much depends on the scheduler's luck; the
-table gives the median and the extremes. "spinning" is OpenMP as torch finds it, "sleeping" is with
-OMP_WAIT_POLICY=PASSIVE, which importing sound_diffusion sets, "one thread" is with OMP_NUM_THREADS=1 as well.
+table gives the median and the extremes. "spinning" is OpenMP and OpenBLAS as torch and NumPy find them,
+"sleeping" is with OMP_WAIT_POLICY=PASSIVE and OPENBLAS_NUM_THREADS=1, which importing sound_diffusion sets,
+"one thread" is with OMP_NUM_THREADS=1 as well.
 "beside two" has two programs beside the film that compute without a pause, "two films" has two films at once:
 what is given is then half the time in which both have made a frame, so that a number as on an idle machine
 says that two films at once take no longer than one after the other.
@@ -24,10 +25,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-VARIABLES = ("OMP_WAIT_POLICY", "OMP_NUM_THREADS", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "MKL_NUM_THREADS")
+VARIABLES = (
+    "OMP_WAIT_POLICY",
+    "OMP_NUM_THREADS",
+    "GOMP_SPINCOUNT",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+)
 # What comes before the script, and the environment.
 WAYS = {
-    "spinning": ("import torch", {}),  # before the package can set anything
+    "spinning": ("import numpy, torch", {}),  # before the package can set anything
     "sleeping": ("import sound_diffusion", {}),
     "one thread": ("import sound_diffusion", {"OMP_NUM_THREADS": "1"}),
 }

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Read when torch is imported: threads that wait for each other sleep, instead of taking a processor from
-# the programs beside this one. An idle machine is as fast with it (benchmarks/busy.py).
+# Read when torch and NumPy are imported. Threads that wait for each other by computing take the processors
+# from those that they wait for as soon as another program computes (docs/experiments.md, "A busy machine"):
+# those of torch's OpenMP sleep instead, and the matrices that NumPy multiplies here are too small for
+# threads, whose number would also decide about the last bits.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 __all__ = [
     "FEATURES",
