@@ -250,4 +250,5 @@ class Decoder:
             )
         if "Error opening input" in log:
             return AudioError(f"{path}: not a sound that ffmpeg can read", "wav, flac, mp3, m4a, ...")
-        return AudioError(f"{path}: no samples in it that can be decoded", "at least one sample")
+        status = f" (ffmpeg ended with status {self._process.returncode})" if self._process.returncode else ""
+        return AudioError(f"{path}: no samples in it that can be decoded{status}", "at least one sample")
