@@ -34,14 +34,14 @@ MARKED = {
     "webm": ["-c:a", "libopus"],
     "tta": ["-c:a", "tta"],
     "wv": ["-c:a", "wavpack"],
+    "wma": ["-c:a", "wmav2"],
+    "avi": ["-c:a", "libmp3lame"],
 }
 UNMARKED = {
     "mp2": ["-c:a", "mp2"],
     "aac": ["-c:a", "aac"],
     "ac3": ["-c:a", "ac3"],
     "ts": ["-c:a", "aac"],
-    "wma": ["-c:a", "wmav2"],
-    "avi": ["-c:a", "libmp3lame"],
     "amr": ["-c:a", "libopencore_amrnb", "-ar", "8000"],
 }
 VIDEO = ["-f", "lavfi", "-i", f"testsrc=s=64x64:r=25:d={SECONDS}"]
@@ -85,7 +85,7 @@ def test_cut_anywhere_is_used_as_far_as_it_goes_and_named(sounds, tmp_path, capl
     caplog.clear()
     y, whole = cut(sounds, tmp_path, suffix, part)
     assert len(y) <= len(whole) + 0.03 * RATE
-    if part > 0.5:
+    if part > 0.7:
         assert len(y) > 0.1 * len(whole)
     if 0 < len(y) < len(whole) - 0.1 * RATE:
         assert len(caplog.messages) == 1
@@ -94,7 +94,7 @@ def test_cut_anywhere_is_used_as_far_as_it_goes_and_named(sounds, tmp_path, capl
 
 
 @FAST
-@given(suffix=st.sampled_from(sorted(UNMARKED.keys() - {"avi"})), part=st.floats(0.3, 0.999))
+@given(suffix=st.sampled_from(sorted(UNMARKED)), part=st.floats(0.3, 0.999))
 def test_cut_without_a_stated_length_is_used_as_far_as_it_goes(sounds, tmp_path, suffix, part):
     y, whole = cut(sounds, tmp_path, suffix, part)
     assert abs(len(y) - part * len(whole)) < 0.2 * RATE

@@ -28,10 +28,13 @@ LARGEST_JUNK = 1 << 16
 # if it is more than this part of the whole.
 LEAST_SHARE = 8
 BEGINNING = re.compile(
-    rb"RIFF....WAVE|RIFX....WAVE|(?:RF64|BW64)....WAVE|FORM....AIF[FC]|riff\x2e\x91\xcf\x11|caff\0\x01"
-    rb"|\.snd\0\0..|OggS\0\x02|fLaC\0\0\0\x22|\x1aE\xdf\xa3.{0,60}(?:webm|matroska)|\0\0\0[\x08-\xff]ftyp",
+    rb"RIFF....(?:WAVE|AVI )|(?:RIFX|RF64|BW64)....WAVE|FORM....AIF[FC]|riff\x2e\x91\xcf\x11|caff\0\x01"
+    rb"|\x30\x26\xb2\x75\x8e\x66\xcf\x11|\.snd\0\0..|OggS\0\x02|fLaC\0\0\0\x22"
+    rb"|\x1aE\xdf\xa3.{0,60}(?:webm|matroska)|\0\0\0[\x08-\xff]ftyp",
     re.DOTALL,
 )
+ASF_MAGIC = b"\x30\x26\xb2\x75"
+ASF_PROPERTIES = bytes.fromhex("A1DCAB8C47A9CF118EE400C00C205365")
 TRAILING_CHUNK = re.compile(
     rb"LIST|id3 |ID3 |bext|cue |smpl|inst|fact|JUNK|junk|PAD |FLLR|PEAK|iXML|_PMX|afsp|acid|cart|DISP|umid"
     rb"|aXML|COMT|NAME|AUTH|ANNO|\(c\) |MARK|INST|APPL|MIDI|CHAN|info|free|strg"
@@ -139,6 +142,8 @@ def find_parts(path: Path) -> list[Part]:
             return [*parts[:-1], replace(parts[-1], problem=problem)]
         if magic == b".snd":
             return [_au_part(data, start, stop)]
+        if magic == ASF_MAGIC or data[start + 8 : start + 12] == b"AVI ":
+            return [_part_of_stated_size(data, start, stop)]
         if magic in LAYOUTS:
             return [_chunked_part(data, start, stop, LAYOUTS[magic])]
         return [Part(start, stop)]
@@ -267,6 +272,17 @@ def _head(magic: bytes, form: bytes, layout: Layout) -> bytes:
     padded = form + bytes(len(form) % 2)
     samples = chunk.pack(b"data", 0xFFFFFFFF)
     return name + b"\xff\xff\xff\xffWAVE" + chunk.pack(b"fmt ", len(form)) + padded + samples
+
+
+def _part_of_stated_size(data: mmap.mmap, start: int, stop: int) -> Part:
+    """Take an AVI or ASF file as it is, and compare its size with what it states."""
+    if data[start : start + 4] == ASF_MAGIC:
+        at = data.find(ASF_PROPERTIES, start, min(start + LARGEST_JUNK, stop))
+        stated = struct.unpack_from("<Q", data, at + 40)[0] if 0 <= at <= stop - 48 else 0
+    else:
+        stated = struct.unpack_from("<I", data, start + 4)[0] + 8
+    missing = stated - (stop - start)
+    return Part(start, stop, missing=missing if 0 < missing < UNKNOWN_SIZE else 0)
 
 
 def _au_part(data: mmap.mmap, start: int, stop: int) -> Part:

@@ -44,7 +44,7 @@ CONTAINER_CLOCK = (
 COMPLAINT = re.compile(
     r"^\[aist#\S+ @ \S+\] .*(?P<decoder>\[(?:error|fatal)\]|corrupt decoded frame)"
     r"|^\[in#\S+ @ \S+\] \[(?:error|warning)\] (?P<reader>File ended prematurely|Error during demuxing"
-    r"|(?:Packet corrupt \(stream =|stream) (?P<stream>\d+), (?:dts|offset .*: partial file))",
+    r"|CRC mismatch|(?:Packet corrupt \(stream =|stream) (?P<stream>\d+), (?:dts|offset .*: partial file))",
     re.MULTILINE,
 )
 
