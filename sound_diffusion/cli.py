@@ -40,6 +40,7 @@ class Parser(argparse.ArgumentParser):
             formatter_class=HelpFormatter,
             allow_abbrev=False,
         )
+        self._words: list[str] = []
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         """Parse `args` after writing every flag as it was declared."""
@@ -51,11 +52,20 @@ class Parser(argparse.ArgumentParser):
             flag, equals, value = word.partition("=")
             if flag.startswith("--"):
                 words[index] = declared.get(flag.replace("_", "-"), flag) + equals + value
+        self._words = words
         return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raise ParameterError instead of printing the usage and leaving the process."""
-        raise ParameterError(message, remedy=f"see {self.prog} --help")
+        # As from a glob: `--prompt *.wav` in a folder that has a `-intro.wav`.
+        dashed = next((word for word in self._words if word.startswith("-") and Path(word).is_file()), None)
+        if dashed is None:
+            raise ParameterError(message, remedy=f"see {self.prog} --help")
+        flag = next(action.option_strings[0] for action in self._actions if action.nargs == "+")
+        raise ParameterError(
+            f"{dashed}: a file whose name begins with a dash is taken for a flag",
+            remedy=f"write ./{dashed} or {flag}={dashed}",
+        )
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):

@@ -166,9 +166,9 @@ class Run:
         return {"path": str(self.film), "audio": self.plan.request.audio}
 
     def blocks(self) -> Iterator[FloatArray]:
-        """Stream the sound."""
+        """Stream the sound again, after it was read to the end once."""
         request = self.plan.request
-        return stream_audio(self.sound, offset=request.offset, duration=request.duration)
+        return stream_audio(self.sound, offset=request.offset, duration=request.duration, warn=False)
 
 
 def plan_films(request: FilmRequest, sounds: Sequence[Path]) -> FilmPlan:
