@@ -1,5 +1,7 @@
 """How well the pictures of the embedded model say what they are meant to say.
 
+    python -m benchmarks.correspondence
+
 Every row is measured on the model's pictures and, beside it, on those of the renderer that taught it, with
 the same sounds. The sounds are made here (or are real recordings: `--sounds`) and were not used in training.
 """
@@ -7,7 +9,6 @@ the same sounds. The sounds are made here (or are real recordings: `--sounds`) a
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,13 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-import measures
-import signals
-
 import sound_diffusion as sd
+from benchmarks import measures, signals
 from sound_diffusion.painting import settings_for
 from sound_diffusion.sound.features import extract, extract_at
 from training.descriptors import describe

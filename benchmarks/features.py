@@ -1,6 +1,6 @@
 """Measure the features against the plain librosa calls on the same sound: speed and peak memory.
 
-    python benchmarks/features.py
+    python -m benchmarks.features
 
 The real-time factor is seconds of sound a second of work. librosa is asked for as many columns as a picture
 has rows, with the hop of `fft`.
@@ -9,17 +9,13 @@ has rows, with the hop of `fft`.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 import tracemalloc
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import librosa
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from sound_diffusion.constants import N_ROWS, SAMPLE_RATE, SD1_WIDTH
 from sound_diffusion.sound.features import FEATURES, extract

@@ -1,6 +1,6 @@
 """Seconds a picture in float32 and with bfloat16 arithmetic, on a CPU.
 
-    python benchmarks/precision.py [--model auto] [--pictures 5]
+    python -m benchmarks.precision [--model auto] [--pictures 5]
 
 Paints in turns with both, so that other work on the machine slows both alike. For Stable Diffusion at its
 full size, see full_size.py.
@@ -10,13 +10,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import sound_diffusion as sd
 

@@ -1,0 +1,1 @@
+"""What is measured, and how: each module prints its table, as in `python -m benchmarks.startup`."""
