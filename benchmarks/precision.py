@@ -15,6 +15,7 @@ import time
 import numpy as np
 
 import sound_diffusion as sd
+from training.synthesis import level, tone
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -26,8 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--pictures", type=int, default=5, help="of each precision (default: %(default)s)")
     options = parser.parse_args(argv)
     loaded = sd.load_model(options.model, device="cpu", precision="full")
-    y = np.sin(2 * np.pi * 440 * np.arange(44_100) / 44_100).astype(np.float32) / 2
-    embedding = sd.embed(y, feature="fft", model=loaded)
+    embedding = sd.embed(level(tone(440)), feature="fft", model=loaded)
     models = {name: dataclasses.replace(loaded, precision=name) for name in ("full", "autocast")}
     seconds: dict[str, list[float]] = {name: [] for name in models}
     pictures = {}

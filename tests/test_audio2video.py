@@ -18,12 +18,12 @@ from PIL import Image
 import audio2img
 import audio2video
 from sound_diffusion import recipe as recipes
+from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.errors import VideoError
 from sound_diffusion.film import films
 from sound_diffusion.model import model as models
 
 REPOSITORY = Path(__file__).parent.parent
-SAMPLE_RATE = 44_100
 
 
 @pytest.fixture
