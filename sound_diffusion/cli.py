@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from sound_diffusion.errors import FailedInputsError, ParameterError, SoundDiffusionError
+from sound_diffusion.installation import as_typed
 from sound_diffusion.streams import (
     EXIT_INTERRUPTED,
     EXIT_READER_GONE,
@@ -35,8 +36,8 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, description: str | None, script: str | None = None) -> None:
         super().__init__(
-            prog=None if script is None else Path(script).name,
-            description=description,
+            prog=None if script is None else as_typed(Path(script).name),
+            description=None if description is None else as_typed(description),
             formatter_class=HelpFormatter,
             allow_abbrev=False,
         )

@@ -83,7 +83,7 @@ class PictureRequest(Request):
                 f"--strength {self.strength} without a picture", "--init-img PICTURE as well"
             )
         if self.words is not None and self.words.end_prompt is not None:
-            raise ParameterError("--textpromptend for a picture", "a film: audio2video.py")
+            raise ParameterError("--textpromptend for a picture", "a film: audio2video")
         if not (self.grid or self.save_samples or self.save_embedding):
             raise ParameterError("--skip_save with --skip_grid: nothing is saved", "one of them")
         if self.plot and not self.save_samples:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sound_diffusion.errors import OutputError, ParameterError, SoundDiffusionError
+from sound_diffusion.installation import as_typed
 from sound_diffusion.model.find import find_model, fingerprint
 from sound_diffusion.sound.audio import hash_file
 
@@ -174,7 +175,7 @@ def recipe_command(recipe: Mapping[str, Any]) -> str:
     unsaid = _unsaid(recipe, is_film=is_film)
     script, path_flag = ("audio2video.py", "--path") if is_film else ("audio2img.py", "--prompt")
     flags = {"sound": path_flag} | SHARED_FLAGS | (FILM_FLAGS if is_film else PICTURE_FLAGS)
-    words = ["python", script]
+    words = as_typed(f"python {script}").split()
     try:
         for entry, flag in flags.items():
             value = recipe[entry]

@@ -21,6 +21,7 @@ from PIL import Image
 import audio2img
 import audio2video
 from sound_diffusion import recipe as recipes
+from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.errors import VideoError
 from sound_diffusion.film import films
 from sound_diffusion.locks import hold
@@ -28,7 +29,6 @@ from sound_diffusion.model import model as models
 from sound_diffusion.sound.audio import load_audio
 
 REPOSITORY = Path(__file__).parent.parent
-SAMPLE_RATE = 44_100
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def test_shapes_have_to_agree(sound):
 @pytest.fixture(scope="module")
 def reading_folder(tmp_path_factory):
     """A tiny Stable Diffusion 1.x with a text encoder, as a diffusers folder."""
-    from tiny_checkpoints import build_pipeline
+    from tests.tiny_checkpoints import build_pipeline
 
     folder = tmp_path_factory.mktemp("models") / "reading"
     build_pipeline("sd1").save_pretrained(folder)
