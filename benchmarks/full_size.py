@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 
 from benchmarks.original_layout import original_clip, original_unet, original_vae  # noqa: E402
-from sound_diffusion.model.checkpoints.families import CONFIGS, SD1  # noqa: E402
+from sound_diffusion.model.families import CONFIGS, SD1  # noqa: E402
 
 GIGABYTE = 1e9
 SIZE = 512

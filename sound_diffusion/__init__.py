@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from sound_diffusion.errors import SoundDiffusionError
 
 if TYPE_CHECKING:
-    from sound_diffusion.model.model import Model, load_model
+    from sound_diffusion.model.load import load_model
+    from sound_diffusion.model.model import Model
     from sound_diffusion.painting import PaintSettings, paint, paint_batch
     from sound_diffusion.sound.audio import load_audio, stream_audio
     from sound_diffusion.sound.embeddings import embed, load_embedding, scale
@@ -49,7 +50,7 @@ _MODULE_OF = {
     "extract_at": "sound.features",
     "load_audio": "sound.audio",
     "load_embedding": "sound.embeddings",
-    "load_model": "model.model",
+    "load_model": "model.load",
     "paint": "painting",
     "paint_batch": "painting",
     "scale": "sound.embeddings",
