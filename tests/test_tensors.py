@@ -70,6 +70,26 @@ def test_what_torch_saves_is_read_exactly(tensors, tmp_path, protocol, zipped):
     check(path, tensors)
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_tensor_that_was_saved_without_its_data_is_refused(tmp_path, zipped):
+    path = tmp_path / "model.ckpt"
+    torch.save({"a": torch.ones(2, device="meta")}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ModelError, match="a: saved without its data"):
+        open_tensor_file(path)
+
+
+def test_a_file_of_the_old_layout_is_read_once_and_let_go(tensors, tmp_path):
+    path = tmp_path / "model.ckpt"
+    torch.save(tensors, path, _use_new_zipfile_serialization=False)
+    file = open_tensor_file(path)
+    [plain] = read_tensors(file, torch.float32, ["plain"]).values()
+    assert torch.equal(plain, tensors["plain"])
+    path.unlink()
+    assert file.loaded.keys() == tensors.keys() - {"plain"}
+    assert read_tensors(file, torch.float32, file.loaded.keys() | set()).keys() == tensors.keys() - {"plain"}
+    assert not file.loaded
+
+
 @pytest.mark.parametrize("protocol", [4, 5])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_pickle_that_torch_cannot_read_as_data_is_refused(tensors, tmp_path, protocol, zipped):

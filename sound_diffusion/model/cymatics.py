@@ -76,18 +76,9 @@ class CymaticsModel(Model):
 
 
 def as_cymatics(model: Model, location: Path | str) -> CymaticsModel:
-    """Give a loaded model what its declaration asks for.
+    """Give the loaded model at a location what its declaration asks for.
 
-    Parameters
-    ----------
-    model : Model
-    location : Path or str
-        From :func:`sound_diffusion.model.find.find_model`. A sound encoder that is on the hub and not in the
-        cache is downloaded.
-
-    Returns
-    -------
-    model : CymaticsModel
+    A sound encoder that is on the hub and not in the cache is downloaded.
 
     Raises
     ------

@@ -114,7 +114,7 @@ def read_zip(stream: IO[bytes], size: int, path: Path) -> TensorFile:
     content = _load(stream, path, protocol, "meta")
     tensors = {}
     for name, tensor in _plain_tensors(content, path).items():
-        start = int(tensor.untyped_storage()._checkpoint_offset or 0)
+        start = getattr(tensor.untyped_storage(), "_checkpoint_offset", None)
         tensors[name] = _stored(tensor, start, f"{path}: {printable(name)}")
     return TensorFile(path, tensors, _notes(content))
 
@@ -133,6 +133,10 @@ def read_legacy(stream: IO[bytes], size: int, path: Path) -> TensorFile:
     with torch.serialization.skip_data():
         content = _load(stream, path, protocol, "cpu")
     named = _plain_tensors(content, path)
+    tensors = {
+        name: _stored(tensor, None if tensor.is_meta else 0, f"{path}: {printable(name)}")
+        for name, tensor in named.items()
+    }
     storages = {storage._cdata: storage for storage in (t.untyped_storage() for t in named.values())}
     needed = stream.tell() + sum(8 + storage.nbytes() for storage in storages.values())
     if needed > size:
@@ -142,7 +146,6 @@ def read_legacy(stream: IO[bytes], size: int, path: Path) -> TensorFile:
         with path.open("rb") as again:
             return _plain_tensors(_load(again, path, protocol, "cpu"), path)
 
-    tensors = {name: _stored(tensor, 0, f"{path}: {printable(name)}") for name, tensor in named.items()}
     return TensorFile(path, tensors, _notes(content), load)
 
 
@@ -213,8 +216,10 @@ def _plain_tensors(content: Any, path: Path) -> dict[str, torch.Tensor]:
     return {name: tensor.detach() for name, tensor in tensors.items()}
 
 
-def _stored(tensor: torch.Tensor, start: int, label: str) -> StoredTensor:
-    """Describe a tensor whose storage starts at byte `start` of the file."""
+def _stored(tensor: torch.Tensor, start: int | None, label: str) -> StoredTensor:
+    """Describe a tensor whose storage starts at byte `start` of the file, None if it is not in the file."""
+    if start is None:
+        raise ModelError(f"{label}: saved without its data", remedy="use a version with its weights")
     size, shape = tensor.element_size(), tuple(tensor.shape)
     offset = int(tensor.storage_offset()) * size
     dtype = str(tensor.dtype).removeprefix("torch.")
