@@ -20,7 +20,7 @@ import audio2video
 from sound_diffusion import recipe as recipes
 from sound_diffusion.errors import VideoError
 from sound_diffusion.film import films
-from sound_diffusion.model import model as models
+from sound_diffusion.model import load as models
 
 REPOSITORY = Path(__file__).parent.parent
 SAMPLE_RATE = 44_100
