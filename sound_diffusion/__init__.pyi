@@ -1,6 +1,6 @@
 from .errors import SoundDiffusionError as SoundDiffusionError
+from .model.load import load_model as load_model
 from .model.model import Model as Model
-from .model.model import load_model as load_model
 from .painting import PaintSettings as PaintSettings
 from .painting import paint as paint
 from .painting import paint_batch as paint_batch

@@ -17,7 +17,6 @@ from sound_diffusion.constants import LARGEST_SEED
 from sound_diffusion.errors import PaintingError, ParameterError
 from sound_diffusion.model.find import ModelDefaults
 from sound_diffusion.model.model import Model
-from sound_diffusion.model.symmetry import mirrored
 from sound_diffusion.sound.embeddings import check_embedding
 from sound_diffusion.starting_pictures import as_rgb
 from sound_diffusion.typing import FloatArray
@@ -233,8 +232,6 @@ def paint_batch(
     def after_step(_pipeline: Any, _index: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         if on_step is not None:
             on_step()
-        if model.defaults.mirrored_noise:  # what is not quite symmetric would grow from step to step
-            tensors["latents"] = mirrored(tensors["latents"])
         return tensors
 
     with torch.inference_mode(), _autocast(model), _memory_errors():

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.files import check_place
 from sound_diffusion.model.find import ModelDefaults, find_model, fingerprint, model_name, read_defaults
-from sound_diffusion.model.model import Model, load_model
+from sound_diffusion.model.load import load_model
+from sound_diffusion.model.model import Model
 from sound_diffusion.painting import PaintSettings, check_seeds, settings_for, steps_to_run
 from sound_diffusion.sound.audio import hash_file
 from sound_diffusion.sound.embeddings import SCALINGS
