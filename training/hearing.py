@@ -17,8 +17,8 @@ from training.export import WORK
 from training.loop import load_average
 
 DESCRIPTORS = (
-    "light", "chord", "pitch", "noisiness", "motion", "bands", "harmony", "key", "modes", "colour", "envelope",
-    "attacks",
+    "light", "chord", "pitch", "noisiness", "motion", "bands", "harmony", "key", "modes", "colour",
+    "envelope", "attacks",
 )  # fmt: skip
 UNHEARD = 10_000_000  # seeds from here on are in no shard
 TIMESTEP = 700  # the ear hears the same at any
@@ -26,7 +26,7 @@ TIMESTEP = 700  # the ear hears the same at any
 
 def explained(told: np.ndarray, targets: np.ndarray) -> list[float]:
     """Share of the variance of each descriptor that is told, in the mean over its numbers."""
-    shares = 1 - ((told - targets) ** 2).mean(0) / targets.var(0)
+    shares = 1 - ((told - targets) ** 2).mean(0) / (targets.var(0) + 1e-6)
     return [float(part.mean()) for part in np.split(shares, np.cumsum(unet.GROUPS)[:-1])]
 
 

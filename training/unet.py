@@ -19,10 +19,8 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from sound_diffusion.model.find import SOUND_ENCODER
+from sound_diffusion.model.cymatics import SOUND_ENCODER, SoundEncoder, mirrored
 from sound_diffusion.model.picture_language import GROUPS
-from sound_diffusion.model.sound_encoder import SoundEncoder
-from sound_diffusion.model.symmetry import mirrored
 from training import dataset
 from training.loop import Clock, LoopOptions, Step, fit, load_average, make_accelerator
 

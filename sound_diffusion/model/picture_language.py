@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from sound_diffusion.constants import N_ROWS, SAMPLE_RATE
 from sound_diffusion.sound.features import extract_at
-from sound_diffusion.typing import FloatArray
+from sound_diffusion.typing import DoubleArray, FloatArray
 
 PITCH_CLASSES = 12
 PROMINENCE = 0.3  # nepers above the neighbourhood: a lower peak is no tone, one of 1 clearly is
@@ -76,40 +76,41 @@ class Descriptors:
     """
 
     light: float
-    envelope: FloatArray
-    attacks: FloatArray
-    colour: FloatArray
-    harmony: FloatArray
+    envelope: DoubleArray
+    attacks: DoubleArray
+    colour: DoubleArray
+    harmony: DoubleArray
     chord: float
     pitch: float
     noisiness: float
-    bands: FloatArray
+    bands: DoubleArray
     motion: float
 
 
-def frequencies(width: int) -> FloatArray:
+def frequencies(width: int) -> DoubleArray:
     """Frequency of each column of the `fft` feature in hertz [shape=(width,)]."""
     return np.arange(width) * SAMPLE_RATE / (2 * (width - 1))
 
 
-def onto(value: FloatArray | float, ends: tuple[float, float]) -> FloatArray:
+def onto(value: DoubleArray | float, ends: tuple[float, float]) -> DoubleArray:
     """Map hertz onto [0, 1] logarithmically, `ends` being the two limits."""
     low, high = np.log(ends[0]), np.log(ends[1])
-    place: FloatArray = np.clip((np.log(np.maximum(value, 1e-9)) - low) / (high - low), 0, 1)
+    place: DoubleArray = np.clip((np.log(np.maximum(value, 1e-9)) - low) / (high - low), 0, 1)
     return place
 
 
-def fading(rows: float, floor: float = 0.0) -> FloatArray:
+def fading(rows: float, floor: float = 0.0) -> DoubleArray:
     """Weights of the moments, the newest the greatest, that add up to 1 [shape=(77,)]."""
     weights = np.exp((np.arange(N_ROWS) - N_ROWS + 1) / rows) + floor
-    return weights / weights.sum()
+    normalised: DoubleArray = weights / weights.sum()
+    return normalised
 
 
 # Share of the picture that each moment has: half of it belongs to the newest.
 MOMENT_AREAS = fading(6.0, 0.085)
 
 
-def levels(magnitude: FloatArray) -> FloatArray:
+def levels(magnitude: DoubleArray) -> DoubleArray:
     """Mean power of the samples under each row's window (a full-scale sine: 0.5) [shape=(77,)].
 
     Parameters
@@ -118,17 +119,23 @@ def levels(magnitude: FloatArray) -> FloatArray:
         Magnitudes of the `fft` feature, unscaled.
     """
     size = 2 * (magnitude.shape[1] - 1)
-    power: FloatArray = (magnitude**2).sum(1) * 2 / (size * 0.375 * size)
+    power: DoubleArray = (magnitude**2).sum(1) * 2 / (size * 0.375 * size)
     return power
 
 
-def light_of(decibels: FloatArray) -> FloatArray:
+def along(value: DoubleArray | float, curve: tuple[tuple[float, float], ...]) -> DoubleArray:
+    """Look values up on a curve of straight pieces, given by its corners [shape as `value`]."""
+    corners = np.array(curve)
+    place: DoubleArray = np.interp(value, corners[:, 0], corners[:, 1])
+    return place
+
+
+def light_of(decibels: DoubleArray) -> DoubleArray:
     """Light of a level: most of the range for what music has [shape as `decibels`]."""
-    light: FloatArray = np.interp(decibels, *zip(*LIGHT_DB, strict=True))
-    return light
+    return along(decibels, LIGHT_DB)
 
 
-def mel_bands(width: int, count: int = 64) -> FloatArray:
+def mel_bands(width: int, count: int = 64) -> DoubleArray:
     """Triangles evenly spaced in mel, 40 Hz to 15 kHz, each adding up to 1 [shape=(count, width)]."""
     f = frequencies(width)
     low, high = (1127 * np.log1p(edge / 700) for edge in (BANDS[0], BANDS[-1]))
@@ -137,11 +144,11 @@ def mel_bands(width: int, count: int = 64) -> FloatArray:
     bands = np.clip(np.minimum((f - left) / (centre - left), (right - f) / (right - centre)), 0, None)
     narrow = bands.sum(1) == 0  # between two columns: the nearer one
     bands[narrow, np.abs(f - centre[narrow]).argmin(1)] = 1
-    normalised: FloatArray = bands / bands.sum(1, keepdims=True)
+    normalised: DoubleArray = bands / bands.sum(1, keepdims=True)
     return normalised
 
 
-def attacks_in(magnitude: FloatArray) -> FloatArray:
+def attacks_in(magnitude: DoubleArray) -> DoubleArray:
     """Strength of the attack in each row: mean rise of 64 mel bands in decibels, 0 to 1 [shape=(77,)].
 
     Of the level itself nothing may show: mastered music hardly moves.
@@ -154,7 +161,7 @@ def attacks_in(magnitude: FloatArray) -> FloatArray:
     return np.concatenate([np.zeros(ATTACK_ROWS), rise])
 
 
-def spectral_peaks(spectrum: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def spectral_peaks(spectrum: DoubleArray) -> tuple[DoubleArray, DoubleArray, DoubleArray]:
     """Find the peaks of a spectrum by parabolas through its logarithm.
 
     Parameters
@@ -177,7 +184,7 @@ def spectral_peaks(spectrum: FloatArray) -> tuple[FloatArray, FloatArray, FloatA
     return frequency[peak], np.exp(centre[peak]), (centre - around)[peak]
 
 
-def harmony_of(spectrum: FloatArray) -> FloatArray:
+def harmony_of(spectrum: DoubleArray) -> DoubleArray:
     """Tell which pitch classes sound.
 
     Parameters
@@ -196,11 +203,11 @@ def harmony_of(spectrum: FloatArray) -> FloatArray:
     place = 12 * np.log2(frequency / A4) + 9
     apart = np.abs((place - np.arange(PITCH_CLASSES)[:, None] + 6) % 12 - 6)
     shares = np.clip(1 - apart, 0, 1) @ magnitude**0.6
-    normalised: FloatArray = shares / shares.sum()
+    normalised: DoubleArray = shares / shares.sum()
     return normalised
 
 
-def chord_of(spectrum: FloatArray) -> float:
+def chord_of(spectrum: DoubleArray) -> float:
     """Tell whether more sounds than one tone with its overtones, or noise: 0 to 1.
 
     A peak whose frequency is a multiple of a lower and hardly weaker one's counts as its overtone.
@@ -230,7 +237,7 @@ def chord_of(spectrum: FloatArray) -> float:
     return float(np.clip(others / 0.05, 0, 1) * tonal * (len(tones) > 0))
 
 
-def noisiness_of(power: FloatArray, weights: FloatArray) -> float:
+def noisiness_of(power: DoubleArray, weights: DoubleArray) -> float:
     """Spectral flatness of the strongest moments on a decibel scale, from 0 to 1.
 
     Parameters
@@ -277,9 +284,7 @@ def describe(magnitude: FloatArray) -> Descriptors:
         for low, high in pairwise(BANDS)
     ]
     relative = np.array(share) - 10 * np.log10((spectrum**2).sum() + 1e-12)
-    presence = [
-        np.interp(db, *zip(*curve, strict=True)) for db, curve in zip(relative, PRESENCE, strict=True)
-    ]
+    presence = [along(db, curve) for db, curve in zip(relative, PRESENCE, strict=True)]
     mean_level = light_of(10 * np.log10(level @ MOMENT_AREAS + 1e-12))
     return Descriptors(
         light=float(envelope @ MOMENT_AREAS + mean_level) / 2 + ATTACK_LIGHT * flash,
@@ -295,7 +300,7 @@ def describe(magnitude: FloatArray) -> Descriptors:
     )
 
 
-def mode_weights(harmony: FloatArray) -> FloatArray:
+def mode_weights(harmony: DoubleArray) -> DoubleArray:
     """Say how strongly each of four modes sounds with these pitch classes [shape=(4,)].
 
     Every pitch class moves two of the modes, neighbours on the circle of fifths nearly the same ones.
@@ -303,11 +308,11 @@ def mode_weights(harmony: FloatArray) -> FloatArray:
     place = FIFTHS[:, None] / PITCH_CLASSES * N_MODES
     apart = np.abs((place - np.arange(N_MODES) + 2) % N_MODES - 2)
     weights = harmony**1.6 @ np.clip(1 - apart, 0, 1)
-    normalised: FloatArray = weights / (weights.sum() + 1e-9)
+    normalised: DoubleArray = weights / (weights.sum() + 1e-9)
     return normalised
 
 
-def key_place(harmony: FloatArray) -> float:
+def key_place(harmony: DoubleArray) -> float:
     """Angle of the centre of the pitch classes on the circle of fifths, in radians."""
     shares = harmony**1.6
     return float(np.angle(shares @ np.exp(2j * np.pi * FIFTHS / PITCH_CLASSES)))
