@@ -50,12 +50,19 @@ def mean_cosines(embeddings: np.ndarray, pieces: np.ndarray) -> tuple[float, flo
         None of them zero.
     pieces : np.ndarray [shape=(n,)]
         Which piece each belongs to.
+
+    Returns
+    -------
+    different, one : float
+        NaN where there are no two of them.
     """
     flat = embeddings[:, 1:].reshape(len(embeddings), -1).astype(np.float32)
     flat /= np.linalg.norm(flat, axis=1, keepdims=True)
     cosines = flat @ flat.T
     same = pieces[:, None] == pieces[None]
-    return float(cosines[~same].mean()), float(cosines[same & ~np.eye(len(pieces), dtype=bool)].mean())
+    chosen = (cosines[~same], cosines[same & ~np.eye(len(pieces), dtype=bool)])
+    different, one = (float(values.mean()) if values.size else float("nan") for values in chosen)
+    return different, one
 
 
 def main(argv: list[str] | None = None) -> None:

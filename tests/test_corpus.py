@@ -138,13 +138,17 @@ def test_coverage_is_one_of_the_same_and_zero_of_the_distant():
 def test_coverage_prints_both_side_by_side(folder, capsys):
     sounds = folder / "sounds"
     sounds.mkdir()
-    for number in range(3):
+    for number in range(4):
         tone = 0.1 * rng_of(number).standard_normal(3 * SAMPLE_RATE)
         soundfile.write(sounds / f"{number}.wav", tone, SAMPLE_RATE)
     coverage.main(["--sounds", str(sounds), "--corpus", str(folder), "--count", "30"])
     printed = capsys.readouterr().out
     assert printed.count("music made") == len(coverage.measure(np.zeros(5000))) + 1
     assert "coverage, " in printed
+    (sounds / "0.wav").unlink()
+    with pytest.raises(SystemExit, match="2"):
+        coverage.main(["--sounds", str(sounds), "--corpus", str(folder)])
+    assert "3 sounds, expected at least 4" in capsys.readouterr().err
 
 
 def test_whitening_measures_mean_and_deviation(folder, tmp_path):
