@@ -38,7 +38,7 @@ def compare(
         matrices["text ''"] = model.empty_prompt
     matrices[f"sound, {feature}"] = matrix
     if scaling != "none":
-        matrices[f"sound, {feature}, scaling {scaling}"] = scale(matrix, scaling, model.empty_prompt)
+        matrices[f"sound, {feature}, scaling {scaling}"] = scale(matrix, scaling, model.empty_prompt, feature)
     return matrices
 
 

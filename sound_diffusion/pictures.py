@@ -289,7 +289,8 @@ def _embed(
     if sound is None:
         assert words is not None
         return words.encode(model)
-    return finish_embedding(_matrix(source, sound, recipe, model), recipe["scaling"], model, words)
+    matrix = _matrix(source, sound, recipe, model)
+    return finish_embedding(matrix, recipe["feature"], recipe["scaling"], model, words)
 
 
 def _paint(

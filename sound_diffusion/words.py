@@ -96,7 +96,12 @@ def pooled_words(
 
 
 def finish_embedding(
-    matrix: FloatArray, scaling: str, model: Reader, words: Words | None = None, position: float = 0.0
+    matrix: FloatArray,
+    feature: str,
+    scaling: str,
+    model: Reader,
+    words: Words | None = None,
+    position: float = 0.0,
 ) -> FloatArray:
     """Scale a feature for a model, and bring words in.
 
@@ -104,6 +109,8 @@ def finish_embedding(
     ----------
     matrix : np.ndarray [shape=(77, D), dtype=float32]
         A feature, unscaled.
+    feature : str
+        Its name.
     scaling : str
         One of :data:`sound_diffusion.sound.embeddings.SCALINGS`. The sum with a text has its own.
     model : sound_diffusion.Model
@@ -123,8 +130,8 @@ def finish_embedding(
         If the scaling needs a text encoder and there is none.
     """
     if words is None:
-        return scale(matrix, scaling, model.empty_prompt)
+        return scale(matrix, scaling, model.empty_prompt, feature)
     text = words.encode(model, position)
     if words.strength is not None:
         return add_to_text(matrix, text, words.strength)
-    return mix(scale(matrix, scaling, model.empty_prompt), text, words.share)
+    return mix(scale(matrix, scaling, model.empty_prompt, feature), text, words.share)

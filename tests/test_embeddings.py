@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 import sound_diffusion as sd
 from sound_diffusion.errors import EmbeddingError, ParameterError, SoundDiffusionError
+from sound_diffusion.sound import whitening
 from sound_diffusion.sound.embeddings import (
     SCALINGS,
     check_embedding,
@@ -81,6 +82,51 @@ def test_clip_keeps_the_start_token_and_gives_the_rest_its_statistics(empty_prom
     assert scaled[1:].std() == pytest.approx(target.std(), rel=1e-5)
 
 
+@pytest.mark.parametrize("feature", NAMES)
+@pytest.mark.parametrize("width", [WIDTH, 768, 1024, 1280, 2048])
+def test_whiten_takes_the_mean_of_music_off_and_divides_by_its_deviation(feature, width):
+    mean, deviation = whitening.constants_for(feature, width).astype(np.float64)
+    assert mean.shape == deviation.shape == (width,)
+    assert deviation.min() > 0
+    wanted = matrix_of(2, width).astype(np.float64)
+    raised = mean + deviation * wanted
+    feature_of_it = (np.sign(raised) * np.expm1(np.abs(raised))).astype(np.float32)
+    np.testing.assert_allclose(whitening.whiten(feature_of_it, feature), wanted, atol=2e-3)
+    prompt = matrix_of(3, width)
+    scaled = scale(feature_of_it, "whiten", prompt, feature)
+    np.testing.assert_allclose(scaled, scale(wanted.astype(np.float32), "clip", prompt), atol=2e-3)
+    np.testing.assert_array_equal(scaled[0], prompt[0])
+
+
+def test_constants_of_other_widths_are_interpolated():
+    for name in ("fft", "cqt"):
+        known, stretched = (
+            whitening.constants_for(name, width) for width in (768, 767 * 2 + 1 if name == "cqt" else 700)
+        )
+        np.testing.assert_allclose(stretched[:, [0, -1]], known[:, [0, -1]], rtol=1e-6)
+        assert stretched[0].max() <= known[0].max()
+        assert stretched[0].min() >= known[0].min()
+
+
+def test_whitened_music_is_less_alike(empty_prompt):
+    """Two chords of one timbre have the spectrum of music in common, and little else."""
+    t = np.arange(44_100) / 44_100
+    prompt = np.random.default_rng(0).normal(0, 1, (ROWS, 768)).astype(np.float32)
+
+    def chord(*roots):
+        return sum(np.sin(2 * np.pi * root * n * t) / n**2 for root in roots for n in range(1, 40)) / 8
+
+    def cosine(scaling, feature):
+        a, b = (
+            scale(sd.extract(y.astype(np.float32), feature), scaling, prompt, feature)[1:].ravel()
+            for y in (chord(220, 277, 330), chord(247, 294, 370))
+        )
+        return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+    for feature in ("fft", "melspectrogram"):
+        assert cosine("whiten", feature) < cosine("clip", feature) - 0.1
+
+
 @pytest.mark.parametrize("value", [0.0, 5.0, -3.0])
 def test_silence_never_divides_by_zero(value, empty_prompt):
     flat = np.full((ROWS, WIDTH), value, dtype=np.float32)
@@ -95,7 +141,7 @@ def test_silence_never_divides_by_zero(value, empty_prompt):
 def test_input_is_not_changed(empty_prompt):
     for scaling in SCALINGS:
         matrix = matrix_of()
-        scale(matrix, scaling, empty_prompt)
+        scale(matrix, scaling, empty_prompt, "fft")
         np.testing.assert_array_equal(matrix, matrix_of())
 
 
@@ -106,6 +152,8 @@ def test_input_is_not_changed(empty_prompt):
         ("auto", None, "unknown scaling 'auto'"),
         ("range", None, "'range' needs the embedding of the empty prompt.*text encoder.*--scaling none"),
         ("clip", None, "'clip' needs"),
+        ("whiten", None, "'whiten' needs the embedding of the empty prompt"),
+        ("whiten", matrix_of(), "'whiten' of 'embedding'.*mean is known: cqt, fft.*another --scaling"),
         ("clip", np.zeros((ROWS, 5), dtype=np.float32), r"shape \(77, 5\)"),
     ],
 )

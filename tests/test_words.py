@@ -62,11 +62,13 @@ def test_silence_added_to_a_text_is_finite():
 def test_finish_embedding_scales_and_brings_words_in(sound):
     model = Reader()
     text = model.encode_prompt("a plate")
-    np.testing.assert_array_equal(finish_embedding(sound, "log", model), scale(sound, "log"))
-    half = finish_embedding(sound, "log", model, Words("a plate"))
+    np.testing.assert_array_equal(finish_embedding(sound, "fft", "log", model), scale(sound, "log"))
+    half = finish_embedding(sound, "fft", "log", model, Words("a plate"))
     np.testing.assert_allclose(half, 0.5 * scale(sound, "log") + 0.5 * text, rtol=1e-5)
-    np.testing.assert_array_equal(finish_embedding(sound, "log", model, Words("a plate", weight=1.0)), text)
-    summed = finish_embedding(sound, "log", model, Words("a plate", strength=3.0))
+    np.testing.assert_array_equal(
+        finish_embedding(sound, "fft", "log", model, Words("a plate", weight=1.0)), text
+    )
+    summed = finish_embedding(sound, "fft", "log", model, Words("a plate", strength=3.0))
     np.testing.assert_array_equal(summed, add_to_text(sound, text, 3.0))
 
 

@@ -1,6 +1,6 @@
 """Make a corpus of music and voices, and draw training sounds from it.
 
-    python -m training.corpus --count 600 --out training/work/corpus
+    python -m training.corpus --count 640 --out training/work/corpus
 
 Pieces are mono, 44,100 Hz, 16 bit, one .npy file each. The same command continues where it stopped.
 """
@@ -69,6 +69,13 @@ def draw_window(rng: np.random.Generator, pieces: tuple[Path, ...], seconds: flo
     return y
 
 
+def cut_above(y: np.ndarray, frequency: float) -> np.ndarray:
+    """Leave nothing above a frequency in hertz, as lossy files do."""
+    spectrum = np.fft.rfft(y)
+    spectrum[np.fft.rfftfreq(len(y), 1 / SAMPLE_RATE) > frequency] = 0
+    return np.fft.irfft(spectrum, len(y))
+
+
 def varied(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
     """Vary a window: gain, band limits, polarity, a silent beginning or end."""
     if rng.random() < 0.5:
@@ -77,8 +84,8 @@ def varied(rng: np.random.Generator, y: np.ndarray) -> np.ndarray:
     if kind < 0.08:  # old recordings, telephones
         low, high = log_uniform(rng, 60, 400), log_uniform(rng, 2500, 10_000)
         y = sosfilt(butter(2, [low, high], "bandpass", fs=SAMPLE_RATE, output="sos"), y)
-    elif kind < 0.25:  # lossy files and dark rooms
-        y = sosfilt(butter(8, log_uniform(rng, 5000, 19_000), fs=SAMPLE_RATE, output="sos"), y)
+    elif kind < 0.6:
+        y = cut_above(y, max(4000, 20_500 - rng.exponential(4500)))
     if rng.random() < 0.04:
         cut = int(rng.uniform(0.1, 0.9) * len(y))
         y = y.copy()
@@ -137,7 +144,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--count", type=int, default=600, help="pieces (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=640, help="pieces (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of a piece (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="processes (default: %(default)s)")

@@ -33,6 +33,7 @@ CHROMA = librosa.filters.chroma(sr=SAMPLE_RATE, n_fft=CHROMA_N_FFT, tuning=0, ct
 BANDS = {"low": (20, 250), "mid": (250, 2500), "high": (2500, 16_000)}  # hertz
 FLOOR = 1e-9
 QUIET = -60.0  # decibels: windows below are not compared
+FEWEST = 4  # sounds
 PERCENTILES = (5, 25, 50, 75, 95)
 SUFFIXES = (".wav", ".ogg", ".flac", ".mp3", ".m4a")
 
@@ -118,7 +119,7 @@ def compare(real: np.ndarray, files: np.ndarray, music: np.ndarray, made: np.nda
                 for value in np.percentile(values[:, column], PERCENTILES)
             )
             print(f"{label:<20}{row}" + (f"{inside:8.2f}" if values is real else ""))
-    mean, deviation = real.mean(0), real.std(0)
+    mean, deviation = real.mean(0), np.maximum(real.std(0), FLOOR)
     real, music, made = ((part - mean) / deviation for part in (real, music, made))
     half = files % 2 == 0
     size = half.sum()
@@ -140,6 +141,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=2000, help="training windows (default: %(default)s)")
     options = parser.parse_args(argv)
     paths = sorted(path for path in options.sounds.iterdir() if path.suffix in SUFFIXES)
+    if len(paths) < FEWEST:
+        parser.error(f"{options.sounds}: {len(paths)} sounds, expected at least {FEWEST} to compare with")
     rng = np.random.default_rng(0)
     pieces = open_corpus(options.corpus).music
     parts = [table(windows_of(path)) for path in paths]

@@ -372,7 +372,7 @@ def _embed_frame(run: Run, model: Model, frame: Frame, matrix: FloatArray) -> Fl
     """Scale the feature of a frame, and bring in the words that belong to its place in the film."""
     request = run.plan.request
     scaling, position = run.plan.defaults.scaling_for(request.feature, request.scaling), _position(run, frame)
-    return finish_embedding(matrix, scaling, model, request.words, position)
+    return finish_embedding(matrix, request.feature, scaling, model, request.words, position)
 
 
 def _position(run: Run, frame: Frame) -> float:

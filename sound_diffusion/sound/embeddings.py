@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sound_diffusion.constants import N_ROWS, SD1_WIDTH
 from sound_diffusion.errors import EmbeddingError, ParameterError
 from sound_diffusion.sound.features import extract
+from sound_diffusion.sound.whitening import compress, whiten
 from sound_diffusion.typing import FloatArray
 
 __all__ = [
@@ -23,7 +24,7 @@ __all__ = [
     "scale",
 ]
 
-SCALINGS = ("none", "log", "range", "clip")
+SCALINGS = ("none", "log", "range", "clip", "whiten")
 
 
 class Painter(Protocol):
@@ -84,12 +85,14 @@ def embed(
     (77, 768)
     """
     if model is None:
-        return scale(extract(y, feature, width), "none" if scaling == "auto" else scaling)
+        return scale(extract(y, feature, width), "none" if scaling == "auto" else scaling, None, feature)
     matrix = extract(y, feature, model.width)
-    return scale(matrix, model.scaling_for(feature, scaling), model.empty_prompt)
+    return scale(matrix, model.scaling_for(feature, scaling), model.empty_prompt, feature)
 
 
-def scale(matrix: FloatArray, scaling: str, empty_prompt: FloatArray | None = None) -> FloatArray:
+def scale(
+    matrix: FloatArray, scaling: str, empty_prompt: FloatArray | None = None, feature: str = "embedding"
+) -> FloatArray:
     """Bring a feature to the numbers that a model is used to.
 
     Parameters
@@ -100,25 +103,29 @@ def scale(matrix: FloatArray, scaling: str, empty_prompt: FloatArray | None = No
         ``none``: as it is. ``log``: log(1 + x), odd about zero for features with negative values.
         ``range``: linear onto [min, max] of `empty_prompt`. ``clip``: row 0 is the model's own start
         token, rows 1 to 76 are standardised together and given the mean and the standard deviation
-        of the same rows of `empty_prompt`.
+        of the same rows of `empty_prompt`. ``whiten``: log(1 + x) less its mean over music, divided by its
+        deviation (:func:`sound_diffusion.sound.whitening.whiten`), then as ``clip``.
     empty_prompt : np.ndarray [shape=(77, D), dtype=float32], optional
         The model's embedding of the empty prompt.
+    feature : str
+        What `matrix` is; only ``whiten`` has to know. ``embedding`` is a matrix from elsewhere.
 
     Returns
     -------
     scaled : np.ndarray [shape=(77, D), dtype=float32]
         A matrix without contrast, such as silence, becomes the lowest value (``range``) or the mean
-        (``clip``) of the empty prompt.
+        (``clip``) of the empty prompt; whitened, silence is the mean spectrum of music, upside down.
 
     Raises
     ------
     ParameterError
-        If `scaling` is unknown, or needs an `empty_prompt` of the same shape and gets none.
+        If `scaling` is unknown, or needs an `empty_prompt` of the same shape and gets none; ``whiten`` of
+        what is no feature.
     """
     if scaling == "none":
         return matrix
     if scaling == "log":
-        return np.copysign(np.log1p(np.abs(matrix)), matrix)
+        return compress(matrix)
     if scaling not in SCALINGS:
         raise ParameterError(f"unknown scaling {scaling!r}", f"one of {', '.join(SCALINGS)}")
     if empty_prompt is None:
@@ -132,6 +139,8 @@ def scale(matrix: FloatArray, scaling: str, empty_prompt: FloatArray | None = No
     if scaling == "range":
         low, high = float(empty_prompt.min()), float(empty_prompt.max())
         return (low + (high - low) * _unit_range(matrix)).astype(np.float32)
+    if scaling == "whiten":
+        matrix = whiten(matrix, feature)
     body = empty_prompt[1:]
     rows = float(body.mean()) + float(body.std()) * _standardised(matrix[1:])
     return np.concatenate([empty_prompt[:1], rows]).astype(np.float32)

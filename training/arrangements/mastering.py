@@ -11,6 +11,7 @@ from scipy.signal import butter, oaconvolve, sosfilt
 
 from training.arrangements.score import SAMPLE_RATE
 
+SILENCE = 1e-6  # RMS
 BLOCK = 64  # samples between two values of the compressor's gain
 
 
@@ -167,12 +168,12 @@ def finish(y: np.ndarray, master: Master, rng: np.random.Generator) -> np.ndarra
     Returns
     -------
     np.ndarray [shape=(n,), dtype=float32]
-        In [-0.97, 0.97]; silence stays silence but for the hiss.
+        In [-0.97, 0.97]; silence stays silence.
     """
+    if rms(y) < SILENCE:
+        return np.zeros(len(y), np.float32)
     y = equalise(reverberate(y, master, rng), master)
-    if (loud := rms(y)) < 1e-6:
-        return y.astype(np.float32)
-    y = compress(y / loud * 0.1, master.ratio, -24)
+    y = compress(y / rms(y) * 0.1, master.ratio, -24)
     y = saturate(y, master.drive)
     y = limit(y * 10 ** (master.gain / 20) / np.abs(y).max()) * 10 ** (master.peak / 20)
     y = y + 10 ** (master.noise / 20) * rng.standard_normal(len(y))
