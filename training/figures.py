@@ -15,17 +15,53 @@ from sound_diffusion.model.picture_language import describe
 from sound_diffusion.sound.features import extract
 from training.export import MODEL
 from training.renderer import render
-from training.synthesis import chime, drum, hiss, level, pulses, times, tone
+from training.synthesis import band, chime, drum, hiss, level, pulses, times, tone
 
 FIGURES = Path(__file__).parent.parent / "docs" / "figures"
 SIDE = 192  # pixels of a picture in a figure
 
 
+CHORDS = {
+    "C": (0, 4, 7),
+    "G": (-5, -1, 2),
+    "A minor": (-3, 0, 4),
+    "F": (-7, -3, 0),
+    "E": (-8, -4, -1),
+    "F sharp": (-6, -2, 1),
+}
+
+
+def chord(*semitones: int, count: int = 5) -> np.ndarray:
+    """Tones at distances from middle C, one octave higher."""
+    return sum(tone(523.25 * 2 ** (step / 12), count, 1.2) for step in semitones)
+
+
 def strips() -> dict[str, list[tuple[str, np.ndarray]]]:
     """Name the sounds of each strip."""
-    saw = tone(110, 40)
     t = times(1.0)
+    major = chord(*CHORDS["C"])
+    just_struck = round(0.88 * len(t))  # of six attacks a second, the last
     return {
+        "harmony": [(name, level(chord(*steps))) for name, steps in CHORDS.items()],
+        "figure": [
+            ("one tone: plate", level(tone(440, 6))),
+            ("a chord: waves", level(major)),
+            ("its notes in turn", level(np.concatenate([chord(s)[:14_700] for s in CHORDS["C"]]))),
+            ("beats: drum", level(pulses(band(60, 900), 6, 9)[:just_struck], -14)),
+            (
+                "chord and beats: weave",
+                level((pulses(major, 6, 9) + pulses(hiss(), 6, 30) / 3)[:just_struck], -14),
+            ),
+            ("a deep chord", level(sum(tone(f, 4) for f in (130.8, 164.8, 196.0)))),
+        ],
+        "bands": [
+            ("bass alone", level(tone(65, 3))),
+            ("bass and middle", level(level(tone(65, 3), 0) + level(tone(520, 4), -2))),
+            ("middle alone", level(tone(520, 4))),
+            ("middle and treble", level(level(tone(520, 4), 0) + level(tone(4200, 2), -5))),
+            ("treble alone", level(tone(4200, 2))),
+            ("all three", level(sum(level(tone(*s), 0) for s in ((65, 3), (520, 4), (4200, 2))))),
+        ],
         "pitch": [(f"{f} Hz", level(tone(f))) for f in (60, 150, 400, 1000, 2500, 4000)],
         "colour": [
             (name, level(tone(165, n, s)))
@@ -51,7 +87,7 @@ def strips() -> dict[str, list[tuple[str, np.ndarray]]]:
             ("6 attacks", level(pulses(tone(300, 6), 6, 7), -14)),
             ("low to high", level(np.sin(2 * np.pi * 100 * 40**t / np.log(40)))),
         ],
-        "chance": [(f"seed {seed}", level(saw, -12)) for seed in range(6)],
+        "chance": [(f"seed {seed}", level(major, -12)) for seed in range(6)],
     }
 
 
