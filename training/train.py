@@ -41,7 +41,10 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("--minutes", type=float, required=True, help="time in all, shared between the stages")
     flags.add_argument("--work", type=Path, default=export.WORK, help="folder of shards and checkpoints")
     flags.add_argument("--model", type=Path, default=export.MODEL, help="folder that the model is written to")
-    flags.add_argument("--shards", type=int, default=300, help="at most so many shards of 256 pairs")
+    flags.add_argument(
+        "--begin", type=Path, help="a model folder whose weights training begins with (default: new weights)"
+    )
+    flags.add_argument("--shards", type=int, default=600, help="at most so many shards of 128 pairs")
     flags.add_argument("--workers", type=int, help="processes that make pairs; by default one a core")
     flags.add_argument("--batch", type=int, help="pictures a step of the UNet (default: 16, with a GPU 64)")
     return flags
@@ -60,11 +63,12 @@ def main(argv: list[str] | None = None) -> None:
                 make_shards(options.work / name, make, minutes[name], options.shards, options.workers)
         make_accelerator().wait_for_everyone()
         loop = LoopOptions(minutes["autoencoder"], rate=2e-3, batch=32 if gpu else 8, ema=0.995)
-        autoencoder.train(options.work, loop)
+        autoencoder.train(options.work, loop, begin=options.begin)
     latents.encode(options.work)
     batch = options.batch or (64 if gpu else 16)
-    unet.train_ear(options.work, LoopOptions(minutes["ear"], rate=1.5e-3, batch=batch))
-    unet.train(options.work, LoopOptions(minutes["unet"], rate=1e-3, batch=batch))
+    if options.begin is None:
+        unet.train_ear(options.work, LoopOptions(minutes["ear"], rate=1.5e-3, batch=batch))
+    unet.train(options.work, LoopOptions(minutes["unet"], rate=1e-3, batch=batch), begin=options.begin)
     if first:
         print(export.export(options.work, options.model))
 
