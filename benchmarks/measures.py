@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import sqrtm
 from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.spatial.distance import cdist
 from scipy.stats import spearmanr
 
 from training.renderer import Style
@@ -86,11 +87,27 @@ def signature(picture: np.ndarray) -> np.ndarray:
     return np.concatenate([np.sqrt(histogram / histogram.sum()), 0.04 * spectrum])
 
 
+def traits(picture: np.ndarray) -> np.ndarray:
+    """What the picture language speaks with: light, hue, detail and texture [shape=(4,)]."""
+    return np.array([light(picture), hue(picture), detail(picture), texture(picture)])
+
+
+def standardised(vectors: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
+    """Bring every column to mean 0 and deviation 1 over `reference`, by default the vectors themselves."""
+    reference = vectors if reference is None else reference
+    return (vectors - reference.mean(0)) / (reference.std(0) + 1e-9)
+
+
 def recognition(signatures: np.ndarray, labels: np.ndarray) -> float:
     """Share of pictures whose nearest other picture is one of the same sound."""
-    distance = ((signatures[:, None] - signatures[None]) ** 2).sum(-1)
+    return float(recognised(signatures, labels).mean())
+
+
+def recognised(signatures: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Whether each picture's nearest other picture is one of the same sound [shape=(n,), dtype=bool]."""
+    distance = cdist(signatures, signatures)
     np.fill_diagonal(distance, np.inf)
-    return float((labels[distance.argmin(1)] == labels).mean())
+    return labels[distance.argmin(1)] == labels
 
 
 def frechet_features(picture: np.ndarray) -> np.ndarray:

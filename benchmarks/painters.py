@@ -1,0 +1,110 @@
+"""Who paints: the model as the scripts run it, and the renderer that taught it."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import soundfile
+from PIL import Image
+
+from benchmarks.correspondence import Student, teacher
+from sound_diffusion.constants import SAMPLE_RATE
+from sound_diffusion.film.films import FilmRequest
+from sound_diffusion.film.timeline import frame_features
+from sound_diffusion.model.find import find_model, read_defaults
+from sound_diffusion.sound.features import extract
+
+ROOT = Path(__file__).resolve().parent.parent
+BATCH = 20
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@functools.cache
+def student(model: str) -> Student:
+    """Load a model, once in every process."""
+    return Student(Path(model), None, None, BATCH)
+
+
+@dataclass(frozen=True)
+class Painter:
+    """Paints sounds.
+
+    Attributes
+    ----------
+    who : {"model", "teacher"}
+    model : str
+        The model, or the one whose film window the teacher takes.
+    flags : tuple of str
+        Further flags of audio2video, such as ``("--strength", "0.5")``: for the model's films.
+    window : float or None
+        Seconds of sound in a frame. None: what the model declares.
+    """
+
+    who: str
+    model: str
+    flags: tuple[str, ...] = ()
+    window: float | None = None
+
+    def pictures(self, sounds: Sequence[np.ndarray], seeds: Sequence[int]) -> list[np.ndarray]:
+        """Paint a picture of each whole sound with its seed, as audio2img does with --feature fft."""
+        magnitudes = [extract(y, "fft") for y in sounds]
+        return (teacher if self.who == "teacher" else student(self.model))(magnitudes, list(seeds))
+
+    def film(self, y: np.ndarray) -> np.ndarray:
+        """Paint the film of a sound [shape=(frames, height, width, 3), dtype=uint8]."""
+        return self._teacher_film(y) if self.who == "teacher" else self._model_film(y)
+
+    def _teacher_film(self, y: np.ndarray) -> np.ndarray:
+        """Render every frame by itself, all with one seed."""
+        request = FilmRequest(window=None if self.window is None else Fraction(str(self.window)))
+        timeline = request.timeline(len(y), read_defaults(find_model(self.model)).window)
+        matrices = [matrix for _, matrix in frame_features(iter([y]), timeline, 768)]
+        return np.array(teacher(matrices, [request.seed] * len(matrices)))
+
+    def _model_film(self, y: np.ndarray) -> np.ndarray:
+        """Run audio2video and read its frames."""
+        window = () if self.window is None else ("--window", str(self.window))
+        with tempfile.TemporaryDirectory() as folder:
+            sound = Path(folder) / "sound.wav"
+            soundfile.write(sound, y, SAMPLE_RATE, subtype="FLOAT")
+            command = [sys.executable, str(ROOT / "audio2video.py"), "--path", str(sound), "--quiet"]
+            command += ["--model", self.model, "--outdir", folder, *window, *self.flags]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise SystemExit(f"audio2video failed: {done.stderr.strip()}")
+            frames = sorted((Path(done.stdout.strip()).parent / "frames").glob("*.png"))
+            return np.array([np.asarray(Image.open(frame).convert("RGB")) for frame in frames])
+
+
+def spread(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> list[Result]:
+    """Do the same with every item, in `jobs` processes."""
+    if jobs == 1:
+        return [work(item) for item in items]
+    with ProcessPoolExecutor(jobs) as pool:
+        return list(pool.map(work, items))
+
+
+def _paint_chunk(chunk: tuple[Painter, list[np.ndarray], list[int]]) -> list[np.ndarray]:
+    painter, sounds, seeds = chunk
+    return painter.pictures(sounds, seeds)
+
+
+def paint_all(
+    painter: Painter, sounds: Sequence[np.ndarray], seeds: Sequence[int], jobs: int
+) -> list[np.ndarray]:
+    """Paint every sound with every seed: all pictures of the first sound, then all of the second."""
+    every = [(y, seed) for y in sounds for seed in seeds]
+    chunks = [every[start : start + BATCH] for start in range(0, len(every), BATCH)]
+    work = [(painter, [y for y, _ in chunk], [seed for _, seed in chunk]) for chunk in chunks]
+    return [picture for pictures in spread(_paint_chunk, work, jobs) for picture in pictures]
