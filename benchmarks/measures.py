@@ -21,10 +21,14 @@ def light(picture: np.ndarray) -> float:
 
 def hue(picture: np.ndarray) -> float:
     """Circular mean of the hue, weighted by chroma, in degrees along the palette from its warm end."""
-    rgb = picture.reshape(-1, 3).astype(np.float64)
-    alpha = rgb @ np.array([1, -0.5, -0.5])
-    beta = rgb @ np.array([0, np.sqrt(0.75), -np.sqrt(0.75)])
+    alpha, beta = chroma_plane(picture)
     return float((np.degrees(np.arctan2(beta.sum(), alpha.sum())) - PALETTE_START) % 360)
+
+
+def chroma_plane(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Colour of every pixel without its light: coordinates whose angle is the hue, and radius the chroma."""
+    rgb = picture.reshape(-1, 3).astype(np.float64)
+    return rgb @ np.array([1, -0.5, -0.5]), rgb @ np.array([0, np.sqrt(0.75), -np.sqrt(0.75)])
 
 
 def radial_spectrum(picture: np.ndarray) -> np.ndarray:

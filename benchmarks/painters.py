@@ -31,9 +31,9 @@ Result = TypeVar("Result")
 
 
 @functools.cache
-def student(model: str) -> Student:
+def student(model: str, steps: int | None) -> Student:
     """Load a model, once in every process."""
-    return Student(Path(model), None, None, BATCH)
+    return Student(Path(model), steps, None, BATCH)
 
 
 @dataclass(frozen=True)
@@ -45,21 +45,25 @@ class Painter:
     who : {"model", "teacher"}
     model : str
         The model, or the one whose film window the teacher takes.
-    flags : tuple of str
-        Further flags of audio2video, such as ``("--strength", "0.5")``: for the model's films.
+    steps : int or None
+        Diffusion steps. None: what the model declares.
     window : float or None
         Seconds of sound in a frame. None: what the model declares.
+    flags : tuple of str
+        Further flags of audio2video, for the model's films.
     """
 
     who: str
     model: str
-    flags: tuple[str, ...] = ()
+    steps: int | None = None
     window: float | None = None
+    flags: tuple[str, ...] = ()
 
     def pictures(self, sounds: Sequence[np.ndarray], seeds: Sequence[int]) -> list[np.ndarray]:
         """Paint a picture of each whole sound with its seed, as audio2img does with --feature fft."""
         magnitudes = [extract(y, "fft") for y in sounds]
-        return (teacher if self.who == "teacher" else student(self.model))(magnitudes, list(seeds))
+        paint = teacher if self.who == "teacher" else student(self.model, self.steps)
+        return paint(magnitudes, list(seeds))
 
     def film(self, y: np.ndarray) -> np.ndarray:
         """Paint the film of a sound [shape=(frames, height, width, 3), dtype=uint8]."""
@@ -74,12 +78,13 @@ class Painter:
 
     def _model_film(self, y: np.ndarray) -> np.ndarray:
         """Run audio2video and read its frames."""
-        window = () if self.window is None else ("--window", str(self.window))
+        wanted = {"--window": self.window, "--ddim_steps": self.steps}
+        flags = [str(x) for pair in wanted.items() if pair[1] is not None for x in pair]
         with tempfile.TemporaryDirectory() as folder:
             sound = Path(folder) / "sound.wav"
             soundfile.write(sound, y, SAMPLE_RATE, subtype="FLOAT")
             command = [sys.executable, str(ROOT / "audio2video.py"), "--path", str(sound), "--quiet"]
-            command += ["--model", self.model, "--outdir", folder, *window, *self.flags]
+            command += ["--model", self.model, "--outdir", folder, *flags, *self.flags]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise SystemExit(f"audio2video failed: {done.stderr.strip()}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import soundfile
@@ -20,6 +21,7 @@ MOMENT = 3.0  # seconds of a piece that a picture shows
 APART = 4.0  # seconds from the beginning of one moment to that of another one
 FILM = 6.0  # seconds of a piece that a film shows
 CENTS = 30
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ def sound_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
+def choose(items: Sequence[Item], count: int) -> list[Item]:
+    """Choose `count` items, or all if they are fewer, in equal steps."""
+    count = min(count, len(items))
+    return [items[i * len(items) // count] for i in range(count)]
+
+
 def read_pieces(folder: Path, count: int | None = None, offset: float = 1.0) -> list[Piece]:
     """Read the beginnings of pieces.
 
@@ -79,8 +87,8 @@ def read_pieces(folder: Path, count: int | None = None, offset: float = 1.0) -> 
         Pieces that are too short for two moments are left out, with a word on it.
     """
     files, needed = sound_files(folder), offset + APART + MOMENT
-    if count is not None and count < len(files):
-        files = [files[i * len(files) // count] for i in range(count)]
+    if count is not None:
+        files = choose(files, count)
     pieces = [Piece(path.stem, sd.load_audio(path, duration=needed), offset) for path in files]
     long_enough = [piece for piece in pieces if len(piece.other_moment()) == round(MOMENT * SAMPLE_RATE)]
     if len(long_enough) < len(pieces):
