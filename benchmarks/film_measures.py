@@ -6,6 +6,7 @@ there.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Self
 
@@ -15,7 +16,6 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates, z
 
 from benchmarks import measures
 from sound_diffusion.constants import SAMPLE_RATE
-import itertools
 
 HOP = 512  # samples between values of onset strength and chroma
 HUES = 24

@@ -12,6 +12,7 @@ from training.renderer import Style
 
 PALETTE_START = 318.0  # degrees: the gap of the palette, between violet (288) and crimson (348)
 RINGS = 64
+SMALLEST_DEVIATION = 1e-3
 
 
 def light(picture: np.ndarray) -> float:
@@ -97,9 +98,12 @@ def traits(picture: np.ndarray) -> np.ndarray:
 
 
 def standardised(vectors: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
-    """Bring every column to mean 0 and deviation 1 over `reference`, by default the vectors themselves."""
+    """Bring every column to mean 0 and deviation 1 over `reference`, by default the vectors themselves.
+
+    A column that hardly varies, such as the share of a colour that nearly no picture has, is not blown up.
+    """
     reference = vectors if reference is None else reference
-    return (vectors - reference.mean(0)) / (reference.std(0) + 1e-9)
+    return (vectors - reference.mean(0)) / np.maximum(reference.std(0), SMALLEST_DEVIATION)
 
 
 def recognition(signatures: np.ndarray, labels: np.ndarray) -> float:
