@@ -25,6 +25,11 @@ FLOW_ROUNDS = 3
 FLOW_REACH = 3.0  # pixels: deviation of the neighbourhood that moves as one
 
 
+def frame_rate(y: np.ndarray, film: np.ndarray) -> float:
+    """Frames a second of a film that lasts as long as its sound."""
+    return len(film) * SAMPLE_RATE / len(y)
+
+
 def edges(count: int, fps: float, unit: int) -> np.ndarray:
     """Bounds of `count` frames, in units of so many samples [shape=(count + 1,), dtype=int64]."""
     return np.round(np.arange(count + 1) / fps * SAMPLE_RATE / unit).astype(int)
@@ -97,9 +102,9 @@ class Heard:
     chroma: np.ndarray
 
     @classmethod
-    def of(cls, y: np.ndarray, count: int, fps: float) -> Self:
-        """Listen to a sound in `count` frames."""
-        return cls(*(listen(y, count, fps) for listen in (loudness, onsets, chroma)))
+    def of(cls, y: np.ndarray, film: np.ndarray) -> Self:
+        """Listen to the sound of a film."""
+        return cls(*(listen(y, len(film), frame_rate(y, film)) for listen in (loudness, onsets, chroma)))
 
 
 @dataclass(frozen=True)
@@ -205,13 +210,20 @@ def motion(frames: np.ndarray) -> np.ndarray:
     return np.array([flows[0], *flows])
 
 
-def av_align(y: np.ndarray, movement: np.ndarray, fps: float) -> float:
+def onset_times(y: np.ndarray) -> np.ndarray:
+    """Seconds of the peaks of onset strength, as librosa picks them."""
+    return librosa.onset.onset_detect(
+        onset_envelope=onset_strength(y), sr=SAMPLE_RATE, hop_length=HOP, units="time"
+    )
+
+
+def av_align(onset: np.ndarray, movement: np.ndarray, fps: float) -> float:
     """AV-Align of TempoTokens (Yariv et al., 2023): how well onsets and peaks of movement fall together.
 
     Parameters
     ----------
-    y : np.ndarray [shape=(n,)]
-        The sound.
+    onset : np.ndarray [shape=(n,)]
+        Onsets of the sound in seconds.
     movement : np.ndarray [shape=(frames,)]
         Size of the optical flow.
     fps : float
@@ -221,9 +233,6 @@ def av_align(y: np.ndarray, movement: np.ndarray, fps: float) -> float:
     float
         Onsets with a peak of movement within one frame, over all peaks of either kind: 0 to 1.
     """
-    onset = librosa.onset.onset_detect(
-        onset_envelope=onset_strength(y), sr=SAMPLE_RATE, hop_length=HOP, units="time"
-    )
     middle = movement[1:-1]
     peaks = (np.flatnonzero((middle > movement[:-2]) & (middle > movement[2:])) + 1) / fps
     matches = int((np.abs(onset[:, None] - peaks) < 1 / fps).any(1).sum())

@@ -135,7 +135,9 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Rank correlation."""
+    """Rank correlation; 0 where one of the two does not vary."""
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return 0.0
     return float(spearmanr(x, y).statistic)
 
 

@@ -18,9 +18,22 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.distance import cdist, pdist
 
-from benchmarks import film_measures, measures
+from benchmarks import measures
+from benchmarks.film_measures import (
+    Heard,
+    Seen,
+    av_align,
+    deviation,
+    frame_rate,
+    harmony_and_hue,
+    loudness_and_light,
+    motion,
+    onset_times,
+    onsets_and_change,
+    onsets_and_rise,
+)
 from benchmarks.painters import Painter, paint_all, spread
-from benchmarks.pieces import ALTERATIONS, FILM, Piece, choose, read_pieces
+from benchmarks.pieces import ALTERATIONS, Piece, choose, read_pieces
 from benchmarks.sheets import Strip, film_sheet, picture_sheet
 from training.export import MODEL
 
@@ -32,10 +45,10 @@ VECTORS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "signature": measures.signature,
 }
 RELATIONS = {
-    "loudness - light": (">= 0.60", film_measures.loudness_and_light),
-    "onsets - rise of light": (">= 0.50", film_measures.onsets_and_rise),
-    "onsets - change of picture": (">= 0.30", film_measures.onsets_and_change),
-    "distance in chroma - in hue": (">= 0.40", film_measures.harmony_and_hue),
+    "loudness - light": (">= 0.60", loudness_and_light),
+    "onsets - rise of light": (">= 0.50", onsets_and_rise),
+    "onsets - change of picture": (">= 0.30", onsets_and_change),
+    "distance in chroma - in hue": (">= 0.40", harmony_and_hue),
 }
 
 
@@ -115,17 +128,14 @@ def recognition_rows(show: Show) -> Iterator[Row]:
 
 def film_rows(show: Show) -> Iterator[Row]:
     """Ask whether films follow their sound; chance is what they reach with the sound of another film."""
-    heard = [
-        film_measures.Heard.of(piece.film(), len(film), len(film) / FILM)
-        for piece, film in zip(show.filmed, show.films, strict=True)
-    ]
-    seen = [film_measures.Seen.of(film) for film in show.films]
+    heard = [Heard.of(piece.film(), film) for piece, film in zip(show.filmed, show.films, strict=True)]
+    seen = [Seen.of(film) for film in show.films]
     own = np.eye(len(seen), dtype=bool)
     for name, (goal, relation) in RELATIONS.items():
         table = np.array([[relation(h, s) for s in seen] for h in heard])
         lag = table[own].mean(0).argmax()  # at once or a frame late: the same for all films
         yield Row(f"film: {name} (Spearman)", goal, table[own][:, lag], table[~own][:, lag].mean())
-    yield Row("film: deviation of a pixel", ">= 0.16", np.array([*map(film_measures.deviation, show.films)]))
+    yield Row("film: deviation of a pixel", ">= 0.16", np.array([deviation(film) for film in show.films]))
 
 
 def stability_rows(show: Show) -> Iterator[Row]:
@@ -154,15 +164,16 @@ def stability_rows(show: Show) -> Iterator[Row]:
 def alignment_rows(show: Show) -> Iterator[Row]:
     """Compare AV-Align of films with that of other films' sounds, and of the films shuffled in time."""
     sounds = [piece.film() for piece in show.filmed]
-    timed = [(film_measures.motion(film), len(film) / FILM) for film in show.films]
-    table = np.array([[film_measures.av_align(y, *film) for film in timed] for y in sounds])
+    onsets = [onset_times(y) for y in sounds]
+    rates = [frame_rate(y, film) for y, film in zip(sounds, show.films, strict=True)]
+    movements = [motion(film) for film in show.films]
+    table = np.array([[av_align(o, m, f) for m, f in zip(movements, rates, strict=True)] for o in onsets])
     own = np.eye(len(table), dtype=bool)
     yield Row("AV-Align", "", table[own], table[~own].mean())
     rng = np.random.default_rng(0)
     shuffled = [
-        np.mean([film_measures.av_align(y, film_measures.motion(s), len(s) / FILM) for s in some])
-        for y, film in zip(sounds, show.films, strict=True)
-        for some in [[rng.permutation(film) for _ in range(SHUFFLES)]]
+        np.mean([av_align(o, motion(rng.permutation(film)), f) for _ in range(SHUFFLES)])
+        for o, film, f in zip(onsets, show.films, rates, strict=True)
     ]
     yield Row("AV-Align, the same films shuffled in time", "", np.array(shuffled))
 
@@ -182,7 +193,10 @@ def save_sheets(show: Show, sheet: Path | None, films: Path | None) -> None:
         picture_sheet(show.moments[:: show.seeds], [piece.name for piece in show.pieces], path)
         print(path)
     if films is not None:
-        strips = [Strip(p.name, p.film(), [film]) for p, film in zip(show.filmed, show.films, strict=True)]
+        strips = [
+            Strip(piece.name, piece.film(), {"": film})
+            for piece, film in zip(show.filmed, show.films, strict=True)
+        ]
         path = films / f"films-{show.painter.who}.png"
         film_sheet(strips, path)
         print(path)
@@ -216,7 +230,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     """Measure every row and print the table."""
     options = parser().parse_args(argv)
-    pieces = read_pieces(options.sounds, options.pieces, options.offset)
+    pieces = read_pieces(options.sounds, options.offset)
+    pieces = choose(pieces, options.pieces or len(pieces))
     film_flags = shlex.split(options.film_flags)
     if options.strength is not None:
         film_flags += ["--strength", str(options.strength)]

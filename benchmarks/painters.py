@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import subprocess
-import sys
+import io
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -15,16 +15,16 @@ from typing import TypeVar
 
 import numpy as np
 import soundfile
-from PIL import Image
 
+import audio2video
 from benchmarks.correspondence import Student, teacher
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.film.films import FilmRequest
 from sound_diffusion.film.timeline import frame_features
 from sound_diffusion.model.find import find_model, read_defaults
+from sound_diffusion.painting import load_picture
 from sound_diffusion.sound.features import extract
 
-ROOT = Path(__file__).resolve().parent.parent
 BATCH = 20
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -83,13 +83,12 @@ class Painter:
         with tempfile.TemporaryDirectory() as folder:
             sound = Path(folder) / "sound.wav"
             soundfile.write(sound, y, SAMPLE_RATE, subtype="FLOAT")
-            command = [sys.executable, str(ROOT / "audio2video.py"), "--path", str(sound), "--quiet"]
-            command += ["--model", self.model, "--outdir", folder, *flags, *self.flags]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise SystemExit(f"audio2video failed: {done.stderr.strip()}")
-            frames = sorted((Path(done.stdout.strip()).parent / "frames").glob("*.png"))
-            return np.array([np.asarray(Image.open(frame).convert("RGB")) for frame in frames])
+            words = ["--path", str(sound), "--outdir", folder, "--model", self.model, "--quiet"]
+            with contextlib.redirect_stdout(io.StringIO()):
+                status = audio2video.main([*words, *flags, *self.flags])
+            if status:
+                raise SystemExit(status)
+            return np.array([load_picture(frame) for frame in sorted(Path(folder).glob("*/frames/*.png"))])
 
 
 def spread(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> list[Result]:

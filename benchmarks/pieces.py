@@ -70,31 +70,29 @@ def choose(items: Sequence[Item], count: int) -> list[Item]:
     return [items[i * len(items) // count] for i in range(count)]
 
 
-def read_pieces(folder: Path, count: int | None = None, offset: float = 1.0) -> list[Piece]:
+def read_pieces(folder: Path, offset: float = 1.0) -> list[Piece]:
     """Read the beginnings of pieces.
 
     Parameters
     ----------
     folder : Path
-    count : int, optional
-        How many pieces, evenly chosen from the folder in the order of their names. None: all.
     offset : float
         Seconds to pass over, at least 0.01.
 
     Returns
     -------
     list of Piece
-        Pieces that are too short for two moments are left out, with a word on it.
+        In the order of their names. What is too short for two moments is left out, with a word on it.
     """
-    files, needed = sound_files(folder), offset + APART + MOMENT
-    if count is not None:
-        files = choose(files, count)
-    pieces = [Piece(path.stem, sd.load_audio(path, duration=needed), offset) for path in files]
-    long_enough = [piece for piece in pieces if len(piece.other_moment()) == round(MOMENT * SAMPLE_RATE)]
+    needed = offset + APART + MOMENT
+    pieces = [Piece(path.stem, sd.load_audio(path, duration=needed), offset) for path in sound_files(folder)]
+    long_enough = [piece for piece in pieces if len(piece.y) >= round(needed * SAMPLE_RATE)]
     if len(long_enough) < len(pieces):
         print(f"{len(pieces) - len(long_enough)} sounds shorter than {needed:g} s are left out")
     if len(long_enough) < 2:
-        raise SystemExit(f"{folder}: {len(long_enough)} pieces of {needed:g} s or more; two are needed")
+        raise SystemExit(
+            f"{folder}: {len(long_enough)} sounds of {needed:g} s or more, at least 2 are needed"
+        )
     return long_enough
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.film_measures import HOP, onset_strength
 from sound_diffusion.constants import SAMPLE_RATE
-from sound_diffusion.sound.features import extract
+from sound_diffusion.sound.features import N_MELS, extract
 
 WAVE = "#30508c"
 ONSETS = "#c04020"
@@ -27,19 +27,19 @@ class Strip:
     title : str
     y : np.ndarray [shape=(n,)]
         Its sound.
-    films : sequence of np.ndarray [shape=(frames, h, w, 3)]
-        Films of this sound, shown one below the other.
+    films : mapping of str to np.ndarray [shape=(frames, h, w, 3)]
+        Films of this sound, shown one below the other, each with its name.
     """
 
     title: str
     y: np.ndarray
-    films: Sequence[np.ndarray]
+    films: Mapping[str, np.ndarray]
 
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure and the folder that it goes into."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100, metadata={"Software": None} if path.suffix == ".png" else None)
+    figure.savefig(path, dpi=100)
 
 
 def picture_sheet(pictures: Sequence[np.ndarray], titles: Sequence[str], path: Path) -> None:
@@ -69,15 +69,29 @@ def draw_sound(axes: Axes, y: np.ndarray) -> None:
 
 def draw_spectrogram(axes: Axes, y: np.ndarray) -> None:
     """Draw a mel spectrogram of 77 columns."""
-    levels = extract(y, "melspectrogram", 128).T
+    levels = extract(y, "melspectrogram", N_MELS).T
     axes.imshow(levels, aspect="auto", origin="lower", cmap="magma", extent=(0, len(y) / SAMPLE_RATE, 0, 1))
     axes.set(xlabel="seconds", ylabel="mel frequency", yticks=[])
+
+
+def pair_sheet(y: np.ndarray, pictures: Mapping[str, np.ndarray], path: Path) -> None:
+    """Save a sound, as waveform with onset strength and as spectrogram, and pictures of it beside."""
+    figure = Figure(figsize=(4 * (1 + len(pictures)), 4), layout="constrained")
+    grid = figure.add_gridspec(2, 1 + len(pictures))
+    draw_sound(figure.add_subplot(grid[0, 0]), y)
+    draw_spectrogram(figure.add_subplot(grid[1, 0]), y)
+    for column, (name, picture) in enumerate(pictures.items(), start=1):
+        axes = figure.add_subplot(grid[:, column])
+        axes.imshow(picture)
+        axes.set_title(name)
+        axes.set_axis_off()
+    save(figure, path)
 
 
 def film_sheet(strips: Sequence[Strip], path: Path, every: int = 4) -> None:
     """Save every `every`-th frame of films, with waveform (blue) and onset strength (red) above each."""
     heights = [height for strip in strips for height in (0.5, *[1] * len(strip.films))]
-    shown = len(strips[0].films[0][::every])
+    shown = max(len(film[::every]) for strip in strips for film in strip.films.values())
     figure = Figure(figsize=(shown, 1.05 * sum(heights)), layout="constrained")
     grid = iter(figure.add_gridspec(len(heights), 1, height_ratios=heights))
     for strip in strips:
@@ -85,8 +99,9 @@ def film_sheet(strips: Sequence[Strip], path: Path, every: int = 4) -> None:
         draw_sound(axes, strip.y)
         axes.set_title(strip.title, fontsize=8, loc="left", pad=2)
         axes.set_xticks([])
-        for film in strip.films:
+        for name, film in strip.films.items():
             below = figure.add_subplot(next(grid))
             below.imshow(np.hstack(list(film[every - 1 :: every])), aspect="auto")
+            below.text(0.003, 0.95, name, color="white", va="top", transform=below.transAxes)
             below.set_axis_off()
     save(figure, path)
