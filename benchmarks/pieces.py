@@ -14,9 +14,9 @@ import soundfile
 import soxr
 
 import sound_diffusion as sd
+from benchmarks.correspondence import recordings
 from sound_diffusion.constants import SAMPLE_RATE
 
-SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".m4a"}
 MOMENT = 3.0  # seconds of a piece that a picture shows
 APART = 4.0  # seconds from the beginning of one moment to that of another one
 FILM = 6.0  # seconds of a piece that a film shows
@@ -59,11 +59,6 @@ class Piece:
         return self.cut(FILM)
 
 
-def sound_files(folder: Path) -> list[Path]:
-    """List the sounds of a folder in the order of their names."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
-
-
 def choose(items: Sequence[Item], count: int) -> list[Item]:
     """Choose `count` items, or all if they are fewer, in equal steps."""
     count = min(count, len(items))
@@ -85,7 +80,7 @@ def read_pieces(folder: Path, offset: float = 1.0) -> list[Piece]:
         In the order of their names. What is too short for two moments is left out, with a word on it.
     """
     needed = offset + APART + MOMENT
-    pieces = [Piece(path.stem, sd.load_audio(path, duration=needed), offset) for path in sound_files(folder)]
+    pieces = [Piece(name, y, offset) for name, y in recordings(folder, needed).items()]
     long_enough = [piece for piece in pieces if len(piece.y) >= round(needed * SAMPLE_RATE)]
     if len(long_enough) < len(pieces):
         print(f"{len(pieces) - len(long_enough)} sounds shorter than {needed:g} s are left out")
