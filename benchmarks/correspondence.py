@@ -179,11 +179,11 @@ def onset_error(painter: Painter, attacks: int, window: float) -> tuple[float, f
     return float(np.median(errors)), float(np.max(errors))
 
 
-def recordings(folder: Path) -> dict[str, np.ndarray]:
-    """Read every sound of a folder: its first five seconds."""
+def recordings(folder: Path, duration: float = 5.0) -> dict[str, np.ndarray]:
+    """Read every sound of a folder: its first `duration` seconds."""
     suffixes = {".wav", ".flac", ".ogg", ".mp3", ".m4a"}
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in suffixes)
-    return {path.stem: sd.load_audio(path, duration=5.0) for path in files}
+    return {path.stem: sd.load_audio(path, duration=duration) for path in files}
 
 
 def recognition_rows(painters: list[Painter], folder: Path | None, seeds: int) -> list[Row]:

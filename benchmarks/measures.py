@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from scipy.linalg import sqrtm
 from scipy.ndimage import gaussian_filter, maximum_filter
+from scipy.spatial.distance import cdist
 from scipy.stats import spearmanr
 
 from training.renderer import Style
 
 PALETTE_START = 318.0  # degrees: the gap of the palette, between violet (288) and crimson (348)
 RINGS = 64
+SMALLEST_DEVIATION = 1e-3
 
 
 def light(picture: np.ndarray) -> float:
@@ -20,10 +22,14 @@ def light(picture: np.ndarray) -> float:
 
 def hue(picture: np.ndarray) -> float:
     """Circular mean of the hue, weighted by chroma, in degrees along the palette from its warm end."""
-    rgb = picture.reshape(-1, 3).astype(np.float64)
-    alpha = rgb @ np.array([1, -0.5, -0.5])
-    beta = rgb @ np.array([0, np.sqrt(0.75), -np.sqrt(0.75)])
+    alpha, beta = chroma_plane(picture)
     return float((np.degrees(np.arctan2(beta.sum(), alpha.sum())) - PALETTE_START) % 360)
+
+
+def chroma_plane(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Colour of every pixel without its light: coordinates whose angle is the hue, and radius the chroma."""
+    rgb = picture.reshape(-1, 3).astype(np.float64)
+    return rgb @ np.array([1, -0.5, -0.5]), rgb @ np.array([0, np.sqrt(0.75), -np.sqrt(0.75)])
 
 
 def radial_spectrum(picture: np.ndarray) -> np.ndarray:
@@ -86,11 +92,30 @@ def signature(picture: np.ndarray) -> np.ndarray:
     return np.concatenate([np.sqrt(histogram / histogram.sum()), 0.04 * spectrum])
 
 
+def traits(picture: np.ndarray) -> np.ndarray:
+    """What the picture language speaks with: light, hue, detail and texture [shape=(4,)]."""
+    return np.array([light(picture), hue(picture), detail(picture), texture(picture)])
+
+
+def standardised(vectors: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
+    """Bring every column to mean 0 and deviation 1 over `reference`, by default the vectors themselves.
+
+    A column that hardly varies, such as the share of a colour that nearly no picture has, is not blown up.
+    """
+    reference = vectors if reference is None else reference
+    return (vectors - reference.mean(0)) / np.maximum(reference.std(0), SMALLEST_DEVIATION)
+
+
 def recognition(signatures: np.ndarray, labels: np.ndarray) -> float:
     """Share of pictures whose nearest other picture is one of the same sound."""
-    distance = ((signatures[:, None] - signatures[None]) ** 2).sum(-1)
+    return float(recognised(signatures, labels).mean())
+
+
+def recognised(signatures: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Whether each picture's nearest other picture is one of the same sound [shape=(n,), dtype=bool]."""
+    distance = cdist(signatures, signatures)
     np.fill_diagonal(distance, np.inf)
-    return float((labels[distance.argmin(1)] == labels).mean())
+    return labels[distance.argmin(1)] == labels
 
 
 def frechet_features(picture: np.ndarray) -> np.ndarray:
@@ -110,7 +135,9 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """Rank correlation."""
+    """Rank correlation; 0 where one of the two does not vary."""
+    if np.ptp(x) == 0 or np.ptp(y) == 0:
+        return 0.0
     return float(spearmanr(x, y).statistic)
 
 
