@@ -22,7 +22,7 @@ from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.film.films import FilmRequest
 from sound_diffusion.film.timeline import frame_features
 from sound_diffusion.model.find import find_model, read_defaults
-from sound_diffusion.painting import load_picture
+from sound_diffusion.starting_pictures import load_picture
 from sound_diffusion.sound.features import extract
 
 BATCH = 20
