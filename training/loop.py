@@ -142,8 +142,12 @@ def load_average(path: Path, model: torch.nn.Module) -> int:
 
 
 def make_accelerator() -> Accelerator:
-    """Set up the device: bfloat16 where a GPU or a CPU with bfloat16 arithmetic is there."""
-    return Accelerator(mixed_precision="bf16")
+    """Set up the device: bfloat16 on a GPU, or on a CPU with tiles that multiply it.
+
+    Without those, float32 takes half the time of bfloat16, though the CPU has instructions for it.
+    """
+    tiles = torch.cpu.get_capabilities().get("amx_bf16", False)
+    return Accelerator(mixed_precision="bf16" if torch.cuda.is_available() or tiles else "no")
 
 
 def share_gradients(accelerator: Accelerator, model: torch.nn.Module, clock: Clock) -> None:
