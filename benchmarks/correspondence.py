@@ -23,7 +23,7 @@ import measures
 import signals
 
 import sound_diffusion as sd
-from sound_diffusion.painting import settings_for
+from sound_diffusion.settings import settings_for
 from sound_diffusion.sound.features import extract, extract_at
 from training.descriptors import describe
 from training.export import MODEL

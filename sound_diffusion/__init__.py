@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from sound_diffusion.errors import SoundDiffusionError
 
 if TYPE_CHECKING:
+    from sound_diffusion.conditioning import Conditioning, condition
     from sound_diffusion.model.model import Model, load_model
-    from sound_diffusion.painting import PaintSettings, paint, paint_batch
+    from sound_diffusion.painting import paint, paint_batch
+    from sound_diffusion.settings import PaintSettings
     from sound_diffusion.sound.audio import load_audio, stream_audio
     from sound_diffusion.sound.embeddings import embed, load_embedding, scale
     from sound_diffusion.sound.features import FEATURES, extract, extract_at
@@ -25,9 +27,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "FEATURES",
+    "Conditioning",
     "Model",
     "PaintSettings",
     "SoundDiffusionError",
+    "condition",
     "embed",
     "extract",
     "extract_at",
@@ -41,9 +45,11 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "Conditioning": "conditioning",
     "FEATURES": "sound.features",
     "Model": "model.model",
-    "PaintSettings": "painting",
+    "PaintSettings": "settings",
+    "condition": "conditioning",
     "embed": "sound.embeddings",
     "extract": "sound.features",
     "extract_at": "sound.features",

@@ -17,7 +17,7 @@ from PIL import Image
 
 import audio2img as audio2img_script
 import sound_diffusion as sd
-from sound_diffusion import files, pictures, requests
+from sound_diffusion import files, pictures
 from sound_diffusion import recipe as recipes
 from sound_diffusion.recipe import read_recipe
 
@@ -314,8 +314,8 @@ def test_files_that_all_sounds_share_are_read_once(audio2img, many_sounds, start
     def spy(function):
         return lambda path: read.append(path) or function(path)
 
-    monkeypatch.setattr(requests, "hash_file", spy(requests.hash_file))
-    monkeypatch.setattr(requests, "fingerprint", spy(requests.fingerprint))
+    monkeypatch.setattr(recipes, "hash_file", spy(recipes.hash_file))
+    monkeypatch.setattr(recipes, "fingerprint", spy(recipes.fingerprint))
     paths = audio2img("--input_folder", many_sounds, "--init-img", start_picture).paths
     assert read.count(start_picture) == 1
     assert len(read) == len(set(read)) == 5  # three sounds, a picture and a model
