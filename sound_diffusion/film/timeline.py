@@ -169,11 +169,11 @@ def frame_features(
     matrix : np.ndarray [shape=(77, width), dtype=float32]
         The feature at the frame's moments, unscaled.
     """
-    feature = get_feature(timeline.feature)
+    before, after = get_feature(timeline.feature).reach(width)
     buffer = SampleBuffer(blocks)
     for index in range(start, len(timeline)):
         frame = timeline[index]
         moments = frame.moments
-        first = max(int(moments[0]) - feature.before(width), 0)
-        samples = buffer.read(first, int(moments[-1]) + feature.after(width) + 1)
+        first = max(int(moments[0]) - before, 0)
+        samples = buffer.read(first, int(moments[-1]) + after + 1)
         yield frame, extract_at(samples, moments - first, timeline.feature, width)

@@ -75,7 +75,7 @@ class Options:
 
     model: str = model_option(
         "auto",
-        "a folder in models/, a diffusers folder, a .ckpt or .safetensors file, or a hub id",
+        "a name in models/, a diffusers folder, a .ckpt or .safetensors file, a hub id",
         "--model",
         "--ckpt",
     )
