@@ -71,9 +71,9 @@ def paint_source(source: Source, job: PictureJob, bar: ProgressBar) -> Iterator[
     if not (any(missing) or unplotted or matrix_path):
         return
     heard = source.read(job.columns)
-    bar.update(0)
+    bar()
     model = job.model
-    bar.unpause()
+    bar().unpause()
     conditioning = _condition(heard, recipe["scaling"], job)
     if matrix_path is not None:
         yield _save_matrix(matrix_path, conditioning.embedding)
@@ -170,7 +170,7 @@ def _paint(
     for group in (group for seeds in batches for group in _groups(seeds, size)):
         count = len(group)
         starts = None if job.init_image is None else [job.init_image] * count
-        on_step = partial(bar.update, count)
+        on_step = partial(bar().update, count)
         pictures = paint_batch(job.model, [conditioning] * count, group, job.settings, starts, on_step)
         own = {"first_seed": group[0], "n_samples": count, "n_iter": 1, "fixed_code": False}
         for seed, picture in zip(group, pictures, strict=True):

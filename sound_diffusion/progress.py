@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 if TYPE_CHECKING:
@@ -9,20 +12,39 @@ if TYPE_CHECKING:
 
 __all__ = ["ProgressBar", "extend", "progress_bar"]
 
-ProgressBar: TypeAlias = "tqdm[NoReturn]"
-DELAY = (
-    1e-3  # seconds: above 0, so that no bar is drawn before the first work, and an early error stands alone
-)
+ProgressBar: TypeAlias = "Callable[[], tqdm[NoReturn]]"
 
 
-def progress_bar(total: int, unit: str, *, quiet: bool) -> ProgressBar:
-    """Return a bar that counts `total` units of work; it is drawn with the first of them, or with 0."""
-    from tqdm import tqdm
+@contextlib.contextmanager
+def progress_bar(total: int, unit: str, *, quiet: bool) -> Iterator[ProgressBar]:
+    """Count units of work.
 
-    return tqdm(total=total, unit=unit, disable=quiet, delay=DELAY, dynamic_ncols=True)
+    Parameters
+    ----------
+    total : int
+        Units of work.
+    unit : str
+        What one of them is called.
+    quiet : bool
+        Whether no bar is shown.
+
+    Yields
+    ------
+    bar : callable
+        Returns the bar. It is drawn when it is asked for first, so that an early error stands alone.
+    """
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def bar() -> tqdm[NoReturn]:
+            from tqdm import tqdm
+
+            return stack.enter_context(tqdm(total=total, unit=unit, disable=quiet, dynamic_ncols=True))
+
+        yield bar
 
 
-def extend(bar: ProgressBar, total: int, done: int) -> None:
+def extend(bar: tqdm[NoReturn], total: int, done: int) -> None:
     """Add `total` units to the work ahead, of which `done` were done in an earlier run."""
     if not bar.disable:
         bar.total = (bar.total or 0) + total

@@ -115,19 +115,18 @@ class FilmRun:
         make_folder(self.folder.frames)
         n_frames = len(self.timeline)
         done = self.folder.count_frames(n_frames)
-        extend(bar, n_frames, done)
+        extend(bar(), n_frames, done)
         if done == n_frames:
             return
         # Whole batches are painted again, so that every frame is made in the same company as in one go.
         start = done - done % self.job.options.batch_size
         refresh_at, began = IN_PROGRESS_SECONDS, time.monotonic()
-        bar.update(0)
         model = self.job.model
-        bar.unpause()
+        bar().unpause()
         for frame in self._paint_frames(model, start):
             if frame.index >= done:
                 done = frame.index + 1
-                bar.update()
+                bar().update()
             elapsed = time.monotonic() - began
             if elapsed >= refresh_at and done < n_frames:
                 self._encode_draft(done)

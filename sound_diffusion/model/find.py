@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from sound_diffusion.errors import ModelError
-from sound_diffusion.model.checkpoints import measured_family
 from sound_diffusion.sound.embeddings import SCALINGS
 
 __all__ = [
@@ -197,6 +196,8 @@ def read_defaults(location: Path | str) -> ModelDefaults:
     if (path / DEFAULTS_FILE).exists():
         return ModelDefaults.read(path / DEFAULTS_FILE)
     if path.is_file():
+        from sound_diffusion.model.checkpoints import measured_family
+
         path = measured_family(path).config_folder
     unet, scheduler = _read_config(path, UNET_CONFIG), _read_config(path, SCHEDULER_CONFIG)
     defaults = ModelDefaults()
