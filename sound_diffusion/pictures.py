@@ -59,8 +59,8 @@ def paint_pictures(options: PictureOptions) -> Iterator[Path]:
 
 def paint_source(source: Source, job: PictureJob, bar: ProgressBar) -> Iterator[Path]:
     """Paint one source, and save its pictures; yield the path of every file."""
-    options = job.options
-    recipe = job.recipe | source.entries(job.defaults)
+    options, entries = job.options, source.entries(job.defaults)
+    recipe = job.recipe | entries
     folder = options.folder / source.name
     there = _painted(folder, recipe, options) if options.skip_existing else {}
     missing = [[seed for seed in seeds if seed not in there] for seeds in options.batches()]
