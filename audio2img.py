@@ -8,11 +8,13 @@ The paths of the pictures are printed to stdout. Every picture carries its recip
 command that makes it again.
 """
 
-import sys
-from collections.abc import Iterator, Sequence
+try:  # Ctrl-C ends the script without a traceback also while imports take their time
+    from collections.abc import Iterator, Sequence
 
-from sound_diffusion.cli import run
-from sound_diffusion.options import PictureOptions
+    from sound_diffusion.cli import leave, run
+    from sound_diffusion.options import PictureOptions
+except KeyboardInterrupt:
+    raise SystemExit(130) from None
 
 
 def work(options: PictureOptions) -> Iterator[str]:
@@ -34,4 +36,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -5,11 +5,13 @@
 The path of the film is printed to stdout. The same command continues a film that was interrupted.
 """
 
-import sys
-from collections.abc import Iterator, Sequence
+try:  # Ctrl-C ends the script without a traceback also while imports take their time
+    from collections.abc import Iterator, Sequence
 
-from sound_diffusion.cli import run
-from sound_diffusion.options import FilmOptions
+    from sound_diffusion.cli import leave, run
+    from sound_diffusion.options import FilmOptions
+except KeyboardInterrupt:
+    raise SystemExit(130) from None
 
 
 def work(options: FilmOptions) -> Iterator[str]:
@@ -25,4 +27,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -9,6 +9,7 @@
 Names are imported when they are first used, so that ``import sound_diffusion`` takes no time.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
     from sound_diffusion.sound.features import FEATURES, extract, extract_at
 
 __version__ = "0.1.0"
+
+# Read when torch and NumPy are imported. Threads that wait for each other by computing take the processors
+# from those that they wait for as soon as another program computes (docs/experiments.md, "A busy machine"):
+# those of torch's OpenMP sleep instead, and the matrices that NumPy multiplies here are too small for
+# threads, whose number would also decide about the last bits.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 __all__ = [
     "FEATURES",

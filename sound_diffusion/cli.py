@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import functools
-import io
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -16,10 +15,16 @@ from typing import Any, Generic, NoReturn, TypeVar
 from sound_diffusion.errors import FailedInputsError, ParameterError, SoundDiffusionError
 from sound_diffusion.options import SCRIPTS, Option, Options, options_of
 from sound_diffusion.options.declaration import check_needs
+from sound_diffusion.streams import (
+    EXIT_INTERRUPTED,
+    EXIT_READER_GONE,
+    Results,
+    interruptible,
+    leave,
+    prepare_streams,
+)
 
-__all__ = ["Parser", "run"]
-
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+__all__ = ["Parser", "leave", "run"]
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
@@ -149,45 +154,62 @@ def run(
     Returns
     -------
     exit_code : int
-        0 done; 1 something failed; 2 the request or its input is wrong; 130 interrupted.
+        0 done; 1 something failed; 2 the request or its input is wrong; 130 interrupted; 141 the reader of
+        stdout has gone.
     """
-    parser = Parser(declared, description)
-    words = list(sys.argv[1:] if argv is None else argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a path goes out as the bytes that it is on disk
-        encoding = "utf-8" if os.name == "nt" else None  # where the console's own cannot write every name
-        sys.stdout.reconfigure(encoding=encoding, errors="surrogateescape")
-    debug = "--debug" in words
-    try:
-        with _messages(parser.prog, debug=debug, quiet="--quiet" in words):
-            for line in work(parser.read(words)):
-                _print(line)
-    except SoundDiffusionError as error:
-        for each in error.errors if isinstance(error, FailedInputsError) else [error]:
-            _report(parser.prog, str(each))
-        if debug:
-            raise
-        return error.exit_code
-    except KeyboardInterrupt as interrupt:
-        _report(parser.prog, str(interrupt) or "interrupted")
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:  # the reader of stdout has gone, as in `... | head -1`
-        sys.stdout = None
-        return 1
-    except Exception as error:
-        if debug:
-            raise
-        _report(
-            parser.prog, f"{type(error).__name__}: {error} (a defect of the program; --debug shows where)"
-        )
-        return 1
+    with interruptible() as interruption:
+        words = list(sys.argv[1:] if argv is None else argv)
+        prog, debug, results = declared.script, "--debug" in words, Results()
+        try:
+            prepare_streams()
+            options = _read(Parser(declared, description), words, results)
+            with _messages(prog, debug=debug, quiet="--quiet" in words):
+                for line in work(options):
+                    _write_beside_bar(results, line)
+                    if interruption.came:  # and a library has swallowed it
+                        raise KeyboardInterrupt
+            results.check()
+        except KeyboardInterrupt as interrupt:
+            _report(prog, str(interrupt) or "interrupted")
+            return EXIT_INTERRUPTED
+        except BrokenPipeError:
+            return EXIT_READER_GONE
+        except Exception as error:
+            if interruption.came:
+                _report(prog, "interrupted")
+                return EXIT_INTERRUPTED
+            if debug:
+                raise
+            return _report_error(prog, error)
     return 0
 
 
-def _print(line: str) -> None:
+def _read(parser: Parser[AnyOptions], words: Sequence[str], results: Results) -> AnyOptions:
+    try:
+        return parser.read(words)
+    except SystemExit:  # --help has been printed, maybe not to its end
+        results.write()
+        results.check()
+        raise
+
+
+def _write_beside_bar(results: Results, line: str) -> None:
     from tqdm import tqdm
 
     with tqdm.external_write_mode(file=sys.stdout):  # a bar on the same terminal makes way for the line
-        print(line, flush=True)  # noqa: T201
+        results.write(line)
+
+
+def _report_error(prog: str, error: Exception) -> int:
+    """Write an error to stderr and return its exit status."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # of whatever flag
+        error = ParameterError(f"{error.filename}: {error.strerror}", "the path of a file")
+    if not isinstance(error, SoundDiffusionError):
+        _report(prog, f"{type(error).__name__}: {error} (a defect of the program; --debug shows where)")
+        return 1
+    for each in error.errors if isinstance(error, FailedInputsError) else [error]:
+        _report(prog, str(each))
+    return error.exit_code
 
 
 def _report(prog: str, message: str) -> None:

@@ -12,9 +12,9 @@ from sound_diffusion.files import check_place
 from sound_diffusion.model.find import ModelDefaults, find_model, read_defaults, read_width
 from sound_diffusion.model.model import Model, load_model
 from sound_diffusion.options import Options
-from sound_diffusion.painting import load_picture
 from sound_diffusion.recipe import option_entries
 from sound_diffusion.settings import PaintSettings, settings_for, steps_to_run
+from sound_diffusion.starting_pictures import load_picture
 
 if TYPE_CHECKING:
     from PIL import Image

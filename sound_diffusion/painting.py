@@ -6,7 +6,6 @@ import contextlib
 import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,12 +17,13 @@ from sound_diffusion.model.model import Model
 from sound_diffusion.model.symmetry import mirrored
 from sound_diffusion.options import verify
 from sound_diffusion.settings import PaintSettings, settings_for, steps_to_run
+from sound_diffusion.starting_pictures import as_rgb
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-__all__ = ["fit_picture", "load_picture", "paint", "paint_batch"]
+__all__ = ["fit_picture", "paint", "paint_batch"]
 
 
 def paint(
@@ -154,32 +154,12 @@ def paint_batch(
     return [_to_picture(pixels, seed, model) for pixels, seed in zip(painted.images, seeds, strict=True)]
 
 
-def load_picture(path: Path) -> Image.Image:
-    """Read a picture to start from.
-
-    Raises
-    ------
-    ParameterError
-        If it cannot be read.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ParameterError(
-            f"picture {path}: cannot be read ({error})", "a PNG, JPEG or WebP file"
-        ) from error
-    return picture
-
-
 def fit_picture(image: Image.Image, settings: PaintSettings) -> Image.Image:
     """Return an RGB copy that fills the size of `settings`: scaled, and cropped about the centre."""
     from PIL import Image, ImageOps
 
     size = (settings.width, settings.height)
-    picture = ImageOps.exif_transpose(image).convert("RGB")
+    picture = as_rgb(image)
     return picture if picture.size == size else ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
 
 

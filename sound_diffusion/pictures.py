@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sound_diffusion.conditioning import Conditioning, condition
-from sound_diffusion.errors import ParameterError
-from sound_diffusion.files import check_place, recipes_in, save_picture, write_atomically
+from sound_diffusion.errors import PaintingError, ParameterError
+from sound_diffusion.files import check_name, recipes_in, save_picture, write_atomically
 from sound_diffusion.inputs import each_input
 from sound_diffusion.inspection import compare, statistics_table
 from sound_diffusion.job import Job
 from sound_diffusion.options import PictureOptions, all_options
-from sound_diffusion.painting import load_picture, paint_batch
+from sound_diffusion.painting import paint_batch
 from sound_diffusion.progress import ProgressBar, progress_bar
 from sound_diffusion.recipe import differences, prompt_text, versions
 from sound_diffusion.settings import steps_to_run
 from sound_diffusion.sources import Heard, Source, find_sources
+from sound_diffusion.starting_pictures import load_picture
 from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -79,9 +81,9 @@ def paint_source(source: Source, job: PictureJob, bar: ProgressBar) -> Iterator[
         yield _save_matrix(matrix_path, conditioning.embedding)
     if options.skip_save and options.skip_grid:
         return
-    save_plot = partial(_save_plot, heard.samples, conditioning.embedding, prompt_text(recipe))
+    plots = Plots(heard.samples, conditioning.embedding, prompt_text(recipe))
     for path in unplotted:
-        yield save_plot(load_picture(path), path)
+        yield from plots.save(path, load_picture(path))
     recipe |= {"device": model.device, "precision": model.precision, "versions": versions()}
     pictures = []
     for picture, own in _paint(job, conditioning, missing, bar):
@@ -90,11 +92,12 @@ def paint_source(source: Source, job: PictureJob, bar: ProgressBar) -> Iterator[
             path = save_picture(picture, folder, recipe | own)
             yield path
             if options.plot:
-                yield save_plot(picture, path)
+                yield from plots.save(path, picture)
     # A grid shows a whole request; where every picture is saved, that of a single one would be a copy.
     whole = missing == options.batches() and (len(pictures) > 1 or options.skip_save)
     if whole and not options.skip_grid:
         yield _save_grid(pictures, folder, recipe | {"seed": options.seed}, options)
+    plots.check()
 
 
 def inspect_sounds(options: PictureOptions) -> Iterator[str]:
@@ -138,7 +141,7 @@ def _check(options: PictureOptions, sources: list[Source]) -> None:
     if options.save_embedding is not None:
         if len(sources) != 1:
             raise ParameterError(f"--save-embedding with {len(sources)} sounds", "one sound")
-        check_place(options.save_embedding.parent)
+        check_name(options.save_embedding)
     for option in all_options().values():
         value = getattr(options, option.name, None)
         if options.words_alone and "sound" in option.needs and value is not None:
@@ -211,15 +214,32 @@ def _plot_path(picture: Path) -> Path:
     return picture.with_name(f"plot-{picture.name}")
 
 
-def _save_plot(
-    samples: FloatArray | None, embedding: FloatArray, title: str, picture: Image.Image, path: Path
-) -> Path:
-    """Save the plot of the picture at `path` beside it."""
-    from sound_diffusion.plots import plot_picture
+class Plots:
+    """The plots of a sound's pictures. One that fails stops nothing; :meth:`check` tells at the end."""
 
-    with write_atomically(_plot_path(path)) as file:
-        plot_picture(picture, samples, embedding, title, file)
-    return _plot_path(path)
+    def __init__(self, samples: FloatArray | None, embedding: FloatArray, title: str) -> None:
+        self._samples, self._embedding, self._title = samples, embedding, title
+        self._failure: PaintingError | None = None
+
+    def save(self, path: Path, picture: Image.Image) -> Iterator[Path]:
+        """Save the plot of the picture at `path` beside it, and yield its path if that succeeds."""
+        from sound_diffusion.plots import plot_picture
+
+        plot = io.BytesIO()
+        try:
+            plot_picture(picture, self._samples, self._embedding, self._title, plot)
+        except Exception as error:  # whatever matplotlib meets in fonts, names and caches
+            self._failure = PaintingError(f"{path}: no plot of it ({type(error).__name__}: {error})")
+            self._failure.__cause__ = error
+            return
+        with write_atomically(_plot_path(path)) as file:
+            file.write(plot.getbuffer())
+        yield _plot_path(path)
+
+    def check(self) -> None:
+        """Raise PaintingError if a plot is missing."""
+        if self._failure is not None:
+            raise self._failure
 
 
 def _save_grid(

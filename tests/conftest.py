@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
+import sound_diffusion  # noqa: F401  (says how threads wait, before torch is imported)
+
 # Threads that wait for each other cost small models more than they bring, most of all on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -1,5 +1,6 @@
 """The command line both scripts share: flags, inputs, messages, exit statuses."""
 
+import errno
 import logging
 import os
 import warnings
@@ -193,6 +194,7 @@ def failing(error):
     [
         (ParameterError("height 65", "a multiple of 8"), 2, "height 65 (expected a multiple of 8)"),
         (PaintingError("NaN"), 1, "NaN"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "xx"), 2, "xx: File name too long"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (
             RuntimeError("boom\nmore"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import time
@@ -13,18 +14,20 @@ from typing import Any
 
 from sound_diffusion.conditioning import condition
 from sound_diffusion.errors import OutputError, ParameterError, VideoError
-from sound_diffusion.files import check_place, make_folder, run_name, write_atomically
+from sound_diffusion.files import check_name, make_folder, run_name, write_atomically
 from sound_diffusion.film.run_folder import RunFolder
 from sound_diffusion.film.timeline import Frame, Timeline, frame_features
 from sound_diffusion.film.video import FILM_SUFFIXES, Film, SoundTrack, encode_film
 from sound_diffusion.inputs import each_input, find_sounds
 from sound_diffusion.job import Job
+from sound_diffusion.locks import hold
 from sound_diffusion.model.model import Model
 from sound_diffusion.options import FilmOptions
-from sound_diffusion.painting import load_picture, paint_batch
+from sound_diffusion.painting import paint_batch
 from sound_diffusion.progress import ProgressBar, extend, progress_bar
 from sound_diffusion.recipe import read_recipe, versions
 from sound_diffusion.sources import SoundSource
+from sound_diffusion.starting_pictures import load_picture
 
 __all__ = ["make_films"]
 
@@ -82,21 +85,23 @@ def make_film(sound: SoundSource, job: FilmJob, bar: ProgressBar) -> Iterator[Pa
         "versions": versions(),
     }
     film_entry = {"path": str(film), "audio": options.audio}  # what it depends on beside its frames
-    if options.force and not folder.belongs_to(manifest):
-        folder.clear()
-    try:
-        if folder.claim(manifest) != film_entry or not film.exists():
-            run.paint(bar)
-            run.encode(film, len(timeline))
-            run.save_contact_sheet()
-            folder.finish(manifest, film_entry)
-    except KeyboardInterrupt:
-        done, n_frames = folder.count_frames(len(timeline)), len(timeline)
-        raise KeyboardInterrupt(
-            f"{done} of {n_frames} frames of {folder.path.name} are done; the same command continues"
-        ) from None
-    if not options.keep_frames:
-        folder.remove_frames()
+    make_folder(folder.path)
+    with hold(folder.path, wait=options.wait):
+        if options.force and not folder.belongs_to(manifest):
+            folder.clear()
+        try:
+            if folder.claim(manifest) != film_entry or not film.exists():
+                run.paint(bar)
+                run.encode(film, len(timeline))
+                run.save_contact_sheet()
+                folder.finish(manifest, film_entry)
+        except KeyboardInterrupt:
+            done, n_frames = folder.count_frames(len(timeline)), len(timeline)
+            raise KeyboardInterrupt(
+                f"{done} of {n_frames} frames of {folder.path.name} are done; the same command continues"
+            ) from None
+        if not options.keep_frames:
+            folder.remove_frames()
     yield film
 
 
@@ -161,6 +166,7 @@ class FilmRun:
         options = self.job.options
         track = SoundTrack(self.sound.path, options.offset, options.duration) if options.audio else None
         comment = json.dumps(self.recipe, sort_keys=True, ensure_ascii=False)
+        comment = comment.encode(errors="backslashreplace").decode()  # names that are no text, as JSON says
         encode_film(Film(self.folder.frames, n_frames, self.timeline.shown_fps, track, comment, draft), path)
 
     def _encode_draft(self, n_frames: int) -> None:
@@ -171,14 +177,19 @@ class FilmRun:
             logger.warning("%s", error)
 
     def save_contact_sheet(self) -> None:
-        """Plot some of the frames over the sound."""
+        """Plot some of the frames over the sound; a plot that fails is no reason to withhold the film."""
         from sound_diffusion.plots import contact_sheet, sound_overview
 
-        overview = sound_overview(self.sound.stream(), self.timeline.n_samples)
+        path, sheet = self.folder.path / f"{self.folder.path.name}.png", io.BytesIO()
         ends = [self.timeline[index].end for index in range(len(self.timeline))]
         frames = [(self.folder.frame(index), end) for index, end in enumerate(ends)]
-        with write_atomically(self.folder.path / f"{self.folder.path.name}.png") as file:
-            contact_sheet(frames, overview, file)
+        try:
+            contact_sheet(frames, sound_overview(self.sound.stream(), self.timeline.n_samples), sheet)
+        except Exception as error:  # whatever matplotlib meets in fonts and caches
+            logger.warning("%s: no contact sheet (%s: %s)", path, type(error).__name__, error)
+        else:
+            with write_atomically(path) as file:
+                file.write(sheet.getbuffer())
 
 
 def _check(options: FilmOptions, paths: list[Path]) -> None:
@@ -190,7 +201,7 @@ def _check(options: FilmOptions, paths: list[Path]) -> None:
         if len(paths) != 1:
             remedy = f"use --output {_suffix(options)}"
             raise ParameterError(f"--output {output} with {len(paths)} sounds", "one sound", remedy)
-        check_place(output.parent)
+        check_name(output)
         if output.is_dir():
             raise ParameterError(f"--output {output}: a folder", "the name of a film")
     by_name: dict[str, Path] = {}

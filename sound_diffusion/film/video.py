@@ -31,6 +31,8 @@ ENCODERS = {
     ".gif": ["-f", "gif"],
 }
 FILM_SUFFIXES = tuple(ENCODERS)
+# A GIF says how long a frame is shown in hundredths of a second, and browsers take less than two for ten.
+FASTEST_GIF = 50  # frames a second
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,12 @@ class Film:
     comment: str = ""
     draft: bool = False
 
+    @property
+    def shown_in_gif(self) -> int:
+        """How many frames a GIF shows: as many as it can say in the same time."""
+        shown = int(self.n_frames / self.fps * FASTEST_GIF + Fraction(1, 2))  # as ffmpeg rounds
+        return min(self.n_frames, max(1, shown))
+
 
 def encode_film(film: Film, path: Path) -> None:
     """Encode a film with the ffmpeg that imageio-ffmpeg brings.
@@ -78,7 +86,8 @@ def encode_film(film: Film, path: Path) -> None:
     film : Film
     path : Path
         Ends in one of :data:`FILM_SUFFIXES`, which chooses the format: H.264 (CRF 18, yuv420p) with AAC in
-        .mp4 and .mkv, VP9 with Opus in .webm, and .gif without sound. It appears when it is whole.
+        .mp4 and .mkv, VP9 with Opus in .webm, and .gif without sound, of at most 50 frames a second. It
+        appears when it is whole.
 
     Raises
     ------
@@ -92,17 +101,25 @@ def encode_film(film: Film, path: Path) -> None:
     if path.suffix.lower() not in ENCODERS:
         raise ParameterError(f"film {path}", f"a name that ends in {', '.join(FILM_SUFFIXES)}")
     with whole_file(path) as temporary, contextlib.ExitStack() as stack:
+        n_frames = film.n_frames
         if path.suffix.lower() == ".gif":
             palette = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "palette.png"
-            trimmed = f"trim=end_frame={film.n_frames},palettegen=stats_mode=diff"
-            _run_ffmpeg([*_frames_input(film), "-vf", trimmed, str(palette)], film, path, 1)
-            output = ["-i", str(palette), "-lavfi", "paletteuse=dither=bayer:bayer_scale=3"]
+            shown, n_frames = _gif_frames(film), film.shown_in_gif
+            colours = ["-vf", f"{shown},palettegen=stats_mode=diff", str(palette)]
+            _run_ffmpeg([*_frames_input(film), *colours], film, path, 1)
+            output = ["-i", str(palette), "-lavfi", f"{shown},paletteuse=dither=bayer:bayer_scale=3"]
         else:
             output = [*_sound_input(film), "-metadata", f"comment={film.comment}", *BITEXACT]
-        output += [*ENCODERS[path.suffix.lower()], "-frames:v", str(film.n_frames)]
+        output += [*ENCODERS[path.suffix.lower()], "-frames:v", str(n_frames)]
         if film.draft and "libx264" in output:
             output += ["-preset", "ultrafast"]
-        _run_ffmpeg([*_frames_input(film), *output, str(temporary.resolve())], film, path, film.n_frames)
+        _run_ffmpeg([*_frames_input(film), *output, str(temporary.resolve())], film, path, n_frames)
+
+
+def _gif_frames(film: Film) -> str:
+    """Return the filter that leaves as many frames as a GIF can show, for as long together as all of them."""
+    trim = f"trim=end_frame={film.n_frames}"
+    return f"{trim},fps={FASTEST_GIF}:eof_action=pass" if film.fps > FASTEST_GIF else trim
 
 
 def _frames_input(film: Film) -> list[str]:

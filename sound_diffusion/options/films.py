@@ -66,6 +66,7 @@ class FilmOptions(Options):
     audio: bool = option(True, "put the sound into the film")
     keep_frames: bool = option(True, "keep the frames when the film is done")
     force: bool = option(False, "start over where the folder holds another film")
+    wait: bool = option(False, "wait where another run makes the same film")
 
     def __post_init__(self) -> None:
         super().__post_init__()
