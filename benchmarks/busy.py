@@ -6,9 +6,9 @@ Each way of waiting is measured several times in turn, since much depends on the
 table gives the median and the extremes. "spinning" is OpenMP and OpenBLAS as torch and NumPy find them,
 "sleeping" is with OMP_WAIT_POLICY=PASSIVE and OPENBLAS_NUM_THREADS=1, which importing sound_diffusion sets,
 "one thread" is with OMP_NUM_THREADS=1 as well.
-"beside two" has two programs beside the film that compute without a pause, "two films" has two films at once:
-what is given is then half the time in which both have made a frame, so that a number as on an idle machine
-says that two films at once take no longer than one after the other.
+"beside two" has two programs beside the film that compute without a pause, "two films" has two films at once,
+with the time in which both were made divided by their frames: a number as on an idle machine says that two
+films at once take no longer than one after the other.
 """
 
 from __future__ import annotations
@@ -79,10 +79,8 @@ def seconds_a_frame(way: str, where: str, n_frames: int, model: str) -> float:
     """Return the seconds that a frame takes, without what comes before the first."""
     with load(2 if where == "beside two" else 0):
         films = frame_times(way, 2 if where == "two films" else 1, n_frames, model)
-    # Of two films, the time in which both were painting: from the later beginning to the earlier end.
-    start, end = max(moments[0] for moments in films), min(moments[-1] for moments in films)
-    painted = sum(sum(start < moment <= end for moment in moments) for moments in films)
-    return (end - start) / painted
+    start, end = min(moments[0] for moments in films), max(moments[-1] for moments in films)
+    return (end - start) / sum(len(moments) - 1 for moments in films)
 
 
 def main() -> None:
