@@ -6,23 +6,13 @@
 >>> embedding = sd.embed(y, feature="fft", model=model)  # doctest: +SKIP
 >>> picture = sd.paint(model, embedding, seed=0)  # doctest: +SKIP
 
-Names are imported when they are first used, so that ``import sound_diffusion`` takes no time.
+The public names are listed in ``__init__.pyi``, once for type checkers and for Python. They are imported when
+they are first used, so that ``import sound_diffusion`` takes no time.
 """
 
 import os
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
-from sound_diffusion.errors import SoundDiffusionError
-
-if TYPE_CHECKING:
-    from sound_diffusion.conditioning import Conditioning, condition
-    from sound_diffusion.model.model import Model, load_model
-    from sound_diffusion.painting import paint, paint_batch
-    from sound_diffusion.settings import PaintSettings
-    from sound_diffusion.sound.audio import load_audio, stream_audio
-    from sound_diffusion.sound.embeddings import embed, load_embedding, scale
-    from sound_diffusion.sound.features import FEATURES, extract, extract_at
+import lazy_loader
 
 __version__ = "0.1.0"
 
@@ -33,49 +23,4 @@ __version__ = "0.1.0"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-__all__ = [
-    "FEATURES",
-    "Conditioning",
-    "Model",
-    "PaintSettings",
-    "SoundDiffusionError",
-    "condition",
-    "embed",
-    "extract",
-    "extract_at",
-    "load_audio",
-    "load_embedding",
-    "load_model",
-    "paint",
-    "paint_batch",
-    "scale",
-    "stream_audio",
-]
-
-_MODULE_OF = {
-    "Conditioning": "conditioning",
-    "FEATURES": "sound.features",
-    "Model": "model.model",
-    "PaintSettings": "settings",
-    "condition": "conditioning",
-    "embed": "sound.embeddings",
-    "extract": "sound.features",
-    "extract_at": "sound.features",
-    "load_audio": "sound.audio",
-    "load_embedding": "sound.embeddings",
-    "load_model": "model.model",
-    "paint": "painting",
-    "paint_batch": "painting",
-    "scale": "sound.embeddings",
-    "stream_audio": "sound.audio",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

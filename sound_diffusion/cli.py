@@ -10,9 +10,11 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
 from sound_diffusion.errors import FailedInputsError, ParameterError, SoundDiffusionError
+from sound_diffusion.installation import as_typed
 from sound_diffusion.options import SCRIPTS, Option, Options, options_of
 from sound_diffusion.options.declaration import check_needs
 from sound_diffusion.streams import (
@@ -41,9 +43,13 @@ class Parser(argparse.ArgumentParser, Generic[AnyOptions]):
 
     def __init__(self, declared: type[AnyOptions], description: str | None = None) -> None:
         super().__init__(
-            prog=declared.script, description=description, formatter_class=HelpFormatter, allow_abbrev=False
+            prog=as_typed(declared.script),
+            description=None if description is None else as_typed(description),
+            formatter_class=HelpFormatter,
+            allow_abbrev=False,
         )
         self.declared = declared
+        self._words: list[str] = []
         groups: dict[str, Any] = {"": self}
         for option in options_of(declared):
             if option.group not in groups:
@@ -52,7 +58,8 @@ class Parser(argparse.ArgumentParser, Generic[AnyOptions]):
 
     def read(self, words: Sequence[str]) -> AnyOptions:
         """Read the words of a command line; ParameterError where they cannot be options."""
-        known, unknown = self.parse_known_args(self._as_declared(words))
+        self._words = self._as_declared(words)
+        known, unknown = self.parse_known_args(self._words)
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}{_whose(unknown)}")
         values: dict[str, Any] = {
@@ -75,7 +82,15 @@ class Parser(argparse.ArgumentParser, Generic[AnyOptions]):
 
     def error(self, message: str) -> NoReturn:
         """Raise ParameterError instead of printing the usage and leaving the process."""
-        raise ParameterError(message, remedy=f"see {self.prog} --help")
+        # As from a glob: `--prompt *.wav` in a folder that has a `-intro.wav`.
+        dashed = next((word for word in self._words if word.startswith("-") and Path(word).is_file()), None)
+        if dashed is None:
+            raise ParameterError(message, remedy=f"see {self.prog} --help")
+        flag = next(option.flag for option in options_of(self.declared) if option.many)
+        raise ParameterError(
+            f"{dashed}: a file whose name begins with a dash is taken for a flag",
+            remedy=f"write ./{dashed} or {flag}={dashed}",
+        )
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -125,7 +140,7 @@ def _whose(words: Sequence[str]) -> str:
     """Say which script would know the first of the words, if another one does."""
     first = _dashed(words[0].partition("=")[0])
     scripts = [
-        declared.script
+        as_typed(declared.script)
         for declared in SCRIPTS
         if any(first == _dashed(flag) for option in options_of(declared) for flag in option.flags)
     ]
@@ -159,7 +174,7 @@ def run(
     """
     with interruptible() as interruption:
         words = list(sys.argv[1:] if argv is None else argv)
-        prog, debug, results = declared.script, "--debug" in words, Results()
+        prog, debug, results = as_typed(declared.script), "--debug" in words, Results()
         try:
             prepare_streams()
             options = _read(Parser(declared, description), words, results)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sound_diffusion.errors import OutputError, ParameterError, SoundDiffusionError
+from sound_diffusion.installation import as_typed
 from sound_diffusion.model.find import find_model, fingerprint, model_name
 from sound_diffusion.options import FilmOptions, Options, PictureOptions, all_options, options_of
 from sound_diffusion.sound.audio import hash_file
@@ -211,7 +212,7 @@ def recipe_command(recipe: Mapping[str, Any]) -> str:
         If entries are missing.
     """
     declared = FilmOptions if "fps" in recipe else PictureOptions
-    words = ["python", declared.script]
+    words = as_typed(f"python {declared.script}").split()
     for each in (option for option in options_of(declared) if option.decides):
         if each.entry not in recipe and not each.since:
             raise ParameterError(f"the recipe has no entry {each.entry!r}", "a recipe of this program")

@@ -78,9 +78,10 @@ class SoundSource(FileSource):
         samples = load_audio(self.path, offset=self.options.offset, duration=self.options.duration)
         return Heard(samples, partial(extract, samples, self.options.feature))
 
-    def stream(self) -> Iterator[FloatArray]:
-        """Read it block by block."""
-        return stream_audio(self.path, offset=self.options.offset, duration=self.options.duration)
+    def stream(self, *, warn: bool = True) -> Iterator[FloatArray]:
+        """Read it block by block; with `warn`, say what is missing of it."""
+        options = self.options
+        return stream_audio(self.path, offset=options.offset, duration=options.duration, warn=warn)
 
 
 class MatrixSource(FileSource):

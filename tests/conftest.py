@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
-import sound_diffusion  # noqa: F401  (says how threads wait, before torch is imported)
+from sound_diffusion.constants import SAMPLE_RATE  # the package says how threads wait, before torch
 
 # Threads that wait for each other cost small models more than they bring, most of all on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-SAMPLE_RATE = 44_100
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import math
 import os
 import re
 import shlex
@@ -20,13 +21,14 @@ from PIL import Image
 import audio2img
 import audio2video
 from sound_diffusion import recipe as recipes
+from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.errors import VideoError
 from sound_diffusion.film import films
 from sound_diffusion.locks import hold
 from sound_diffusion.model import model as models
+from sound_diffusion.sound.audio import load_audio
 
 REPOSITORY = Path(__file__).parent.parent
-SAMPLE_RATE = 44_100
 
 
 @pytest.fixture
@@ -110,6 +112,33 @@ def test_short_sounds(n_samples, fps, expected, make, tmp_path):
     code, out, _ = make("--fps", fps, path=path)
     assert code == 0
     assert n_frames_in(out[0]) == expected
+
+
+def test_a_damaged_sound_is_named_once_and_seen_as_long_as_it_is_heard(
+    tiny_model_folder, sound, tmp_path, capsys
+):
+    path = tmp_path / "cut.flac"
+    samples, rate = soundfile.read(sound)
+    soundfile.write(path, samples, rate)
+    path.write_bytes(path.read_bytes()[:-15_000])
+    flags = [
+        "--model",
+        str(tiny_model_folder),
+        "--outdir",
+        str(tmp_path / "out"),
+        "--device",
+        "cpu",
+        "--fps",
+        "20",
+    ]
+    assert audio2video.main(["--path", str(path), *flags, "--mode", "txt2img"]) == 0
+    errors = capsys.readouterr().err
+    assert errors.count("cut.flac") == errors.count("s are missing") == 1
+    seconds = len(load_audio(path)) / SAMPLE_RATE
+    assert 0.2 < seconds < 0.6
+    film = tmp_path / "out" / "cut" / "cut.mp4"
+    assert n_frames_in(film) == math.ceil(seconds * 20)
+    assert abs(len(load_audio(film)) / SAMPLE_RATE - seconds) < 0.05
 
 
 def test_silence_makes_a_film(make, tmp_path):
@@ -445,7 +474,9 @@ def test_a_folder_that_cannot_be_written(make, tmp_path):
 
 def test_ffmpeg_dying_leaves_the_frames(make, tmp_path, monkeypatch):
     dying = tmp_path / "ffmpeg"
-    dying.write_text("#!/bin/sh\necho 'Killed by a test' >&2\nkill -9 $$\n")
+    alive = imageio_ffmpeg.get_ffmpeg_exe()
+    dies = "echo 'Killed by a test' >&2; kill -9 $$"
+    dying.write_text(f'#!/bin/sh\ncase "$*" in *-framerate*) {dies};; *) exec "{alive}" "$@";; esac\n')
     dying.chmod(0o755)
     with monkeypatch.context() as patched:
         patched.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(dying))

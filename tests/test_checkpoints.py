@@ -11,12 +11,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from safetensors.torch import save_file  # noqa: E402
-from tiny_checkpoints import (  # noqa: E402
-    FAMILIES,
-    build_pipeline,
-    original_tensors,
-    save_checkpoints,
-)
 
 from sound_diffusion.errors import ModelError, ParameterError  # noqa: E402
 from sound_diffusion.model.checkpoints import (  # noqa: E402
@@ -32,6 +26,12 @@ from sound_diffusion.model.checkpoints.families import CONFIGS, SD1, family_of  
 from sound_diffusion.model.checkpoints.formats import open_tensor_file  # noqa: E402
 from sound_diffusion.model.checkpoints.tensors import TensorFile, TensorRecord, read_tensors  # noqa: E402
 from sound_diffusion.model.find import read_defaults  # noqa: E402
+from tests.tiny_checkpoints import (  # noqa: E402
+    FAMILIES,
+    build_pipeline,
+    original_tensors,
+    save_checkpoints,
+)
 
 # diffusers' schedulers and NumPy 2
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

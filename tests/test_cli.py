@@ -3,9 +3,11 @@
 import errno
 import logging
 import os
+import subprocess
 import warnings
 from pathlib import Path
 
+import imageio_ffmpeg
 import pytest
 
 from sound_diffusion import inputs
@@ -24,6 +26,7 @@ from sound_diffusion.errors import (
 from sound_diffusion.inputs import each_input, find_sounds
 from sound_diffusion.options import PictureOptions
 from sound_diffusion.progress import extend, progress_bar
+from sound_diffusion.sound.audio import load_audio
 
 
 @pytest.fixture
@@ -76,6 +79,18 @@ def test_bad_flags_are_errors_of_ours(parser, words, pattern):
     assert "--help" in str(caught.value)
 
 
+@pytest.mark.parametrize("words", [["--prompt", "-intro.wav"], ["--prompt", "a.wav", "-i.wav", "b.wav"]])
+def test_a_name_that_begins_with_a_dash(parser, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = next(word for word in words if word.startswith("-i"))
+    with pytest.raises(ParameterError, match=r"see .*--help"):
+        parser.read(words)
+    Path(name).touch()
+    with pytest.raises(ParameterError, match=f"write ./{name} or --prompt={name}"):
+        parser.read(words)
+    assert parser.read([f"--prompt={name}"]).paths == (Path(name),)
+
+
 def test_help_shows_defaults_and_the_description_as_written(parser):
     text = parser.format_help()
     assert "    python script.py --flag" in text
@@ -105,6 +120,55 @@ def test_named_folder_and_list_are_gathered_in_order(sounds, tmp_path):
         Path("x y.wav"),
         Path("/abs/é.wav"),
     ]
+
+
+def test_what_is_left_out_of_a_folder_is_counted(sounds, caplog):
+    for name in ("._b.wav", "._song.mp3", "more.txt", "README"):
+        (sounds / name).touch()
+    found = find_sounds([], sounds)
+    assert [path.name for path in found] == ["a.FLAC", "b.wav", "c.m4a"]
+    assert len(caplog.messages) == 1
+    assert "6 of 9 files left out" in caplog.messages[0]
+    for kind in ("2 .txt", "1 .png", "1 no suffix", "2 shadow of a Mac"):
+        assert kind in caplog.messages[0]
+
+
+def test_a_folder_of_sounds_alone_needs_no_word(tmp_path, caplog):
+    (tmp_path / "a.wav").touch()
+    assert find_sounds([], tmp_path) == [tmp_path / "a.wav"]
+    assert not caplog.messages
+
+
+FORMATS = {
+    "wav": "wav", "bwf": "wav", "w64": "w64", "rf64": "wav", "aiff": "aiff", "aifc": "aiff", "caf": "caf",
+    "au": "au", "snd": "au", "flac": "flac", "ogg": "ogg", "oga": "ogg", "opus": "opus", "ogv": "ogv",
+    "mp3": "mp3", "mp2": "mp2", "mpa": "mp2", "m4a": "ipod", "m4b": "ipod", "m4r": "ipod", "mp4": "mp4",
+    "m4v": "mp4", "mov": "mov", "qt": "mov", "3gp": "3gp", "3g2": "3g2", "aac": "adts", "adts": "adts",
+    "ac3": "ac3", "eac3": "eac3", "dts": "dts", "mka": "matroska", "mkv": "matroska", "webm": "webm",
+    "weba": "webm", "wma": "asf", "asf": "asf", "wmv": "asf", "avi": "avi", "flv": "flv", "ts": "mpegts",
+    "mts": "mpegts", "m2ts": "mpegts", "mpg": "mpeg", "mpeg": "mpeg", "vob": "vob", "nut": "nut",
+    "tta": "tta", "wv": "wv", "voc": "voc", "mxf": "mxf_opatom", "oma": "oma",
+}  # fmt: skip
+CODECS = {  # where the format's own choice is none
+    "3g2": ["-c:a", "aac"],
+    "3gp": ["-c:a", "aac"],
+    "dts": ["-c:a", "dca", "-strict", "-2"],
+    "flv": ["-c:a", "libmp3lame"],
+    "mxf": ["-c:a", "pcm_s16le", "-ar", "48000"],
+    "oma": ["-c:a", "pcm_s16be"],
+    "opus": ["-ar", "48000"],
+}
+
+
+@pytest.mark.parametrize("suffix", sorted(FORMATS))
+def test_whatever_is_read_is_listed(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", "sine=440:d=0.5:r=44100"]
+    made = subprocess.run([*command, *CODECS.get(suffix, []), "-f", FORMATS[suffix], path], check=False)
+    if made.returncode:
+        pytest.skip("cannot be made here")
+    assert find_sounds([], tmp_path) == [path]
+    assert len(load_audio(path)) > 0.4 * 44_100
 
 
 def test_inputs_that_are_not_there(sounds, tmp_path):

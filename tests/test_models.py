@@ -3,6 +3,7 @@
 import json
 import shutil
 from fnmatch import fnmatch
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -31,6 +32,8 @@ def models_folder(tmp_path, monkeypatch):
         (folder / name).mkdir(parents=True)
         (folder / name / "model_index.json").write_text("{}")
     monkeypatch.setattr(find, "MODELS_FOLDER", folder)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
     return folder
 
 
@@ -42,6 +45,19 @@ def test_auto_is_the_users_checkpoint_or_else_the_embedded_model(models_folder):
     checkpoint = models_folder / "ldm" / "stable-diffusion-v1" / "model.ckpt"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()
+    assert find_model("auto") == checkpoint
+    assert model_name("auto") == "ldm/stable-diffusion-v1/model.ckpt"
+    assert find_model(model_name("auto")) == checkpoint
+
+
+def test_models_of_the_current_folder_have_names_too(models_folder, tmp_path):
+    checkpoint = Path("models", "ldm", "stable-diffusion-v1", "model.ckpt")
+    for path in (checkpoint, Path("models", "mine", "model_index.json"), Path("models", "own", "other.ckpt")):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert find_model("mine") == Path("models", "mine")
+    assert model_name("mine") == model_name("models/mine") == "mine"
+    assert find_model("own") == models_folder / "own"
     assert find_model("auto") == checkpoint
     assert model_name("auto") == "ldm/stable-diffusion-v1/model.ckpt"
     assert find_model(model_name("auto")) == checkpoint

@@ -9,12 +9,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from PIL import Image  # noqa: E402
-from tiny_checkpoints import FAMILIES, build_pipeline, save_checkpoints  # noqa: E402
 
 from sound_diffusion.conditioning import condition_embedding  # noqa: E402
 from sound_diffusion.model.model import SAMPLERS, Model, ModelDefaults, load_model  # noqa: E402
 from sound_diffusion.painting import paint_batch  # noqa: E402
 from sound_diffusion.settings import settings_for  # noqa: E402
+from tests.tiny_checkpoints import FAMILIES, build_pipeline, save_checkpoints  # noqa: E402
 
 # diffusers' schedulers and NumPy 2
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -23,7 +23,8 @@ def work(options):
         open(options.outdir, "a").write(f"done {number}\\n")
         yield str(number)
     sys.stderr.write("a message\\n")
-sys.exit(run(work, PictureOptions, "A script.", ["--outdir", *sys.argv[1:]]))
+words = [word if word.startswith("--") else f"--outdir={word}" for word in sys.argv[1:]]
+sys.exit(run(work, PictureOptions, "A script.", words))
 """
 
 posix = pytest.mark.skipif(os.name != "posix", reason="shells of POSIX")

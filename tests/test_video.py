@@ -182,7 +182,7 @@ def test_ffmpeg_failing_is_an_error_in_its_own_words(make_frames, tmp_path):
 
 
 def test_a_sound_that_is_gone_is_an_error(make_frames, tmp_path):
-    with pytest.raises(VideoError, match="No such file"):
+    with pytest.raises(VideoError, match="no such file"):
         encode_film(
             Film(make_frames(2), 2, Fraction(5), SoundTrack(tmp_path / "gone.wav")), tmp_path / "film.mp4"
         )

@@ -106,7 +106,7 @@ def test_shapes_have_to_agree(sound):
 @pytest.fixture(scope="module")
 def reading_folder(tmp_path_factory):
     """A tiny Stable Diffusion 1.x with a text encoder, as a diffusers folder."""
-    from tiny_checkpoints import build_pipeline
+    from tests.tiny_checkpoints import build_pipeline
 
     folder = tmp_path_factory.mktemp("models") / "reading"
     build_pipeline("sd1").save_pretrained(folder)
@@ -296,7 +296,7 @@ def test_a_film_with_words(reading_folder, sine_file, tmp_path, capsys):
 @pytest.fixture(scope="module")
 def xl_folder(tmp_path_factory):
     """A tiny Stable Diffusion XL, as a diffusers folder."""
-    from tiny_checkpoints import build_pipeline
+    from tests.tiny_checkpoints import build_pipeline
 
     folder = tmp_path_factory.mktemp("models") / "xl"
     build_pipeline("sdxl_base").save_pretrained(folder)

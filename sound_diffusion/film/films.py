@@ -146,7 +146,7 @@ class FilmRun:
         if start:
             _compare_arithmetic(folder.frame(start - 1), recipe)
             previous = load_picture(folder.frame(start - 1)) if chained else None
-        features = frame_features(self.sound.stream(), self.timeline, model.width, start)
+        features = frame_features(self.sound.stream(warn=False), self.timeline, model.width, start)
         while batch := list(islice(features, job.options.batch_size)):
             conditionings = [
                 condition(model, matrix, recipe["scaling"], job.words, self.timeline.position(frame))
@@ -184,7 +184,9 @@ class FilmRun:
         ends = [self.timeline[index].end for index in range(len(self.timeline))]
         frames = [(self.folder.frame(index), end) for index, end in enumerate(ends)]
         try:
-            contact_sheet(frames, sound_overview(self.sound.stream(), self.timeline.n_samples), sheet)
+            contact_sheet(
+                frames, sound_overview(self.sound.stream(warn=False), self.timeline.n_samples), sheet
+            )
         except Exception as error:  # whatever matplotlib meets in fonts and caches
             logger.warning("%s: no contact sheet (%s: %s)", path, type(error).__name__, error)
         else:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sound_diffusion.errors import ModelError
+from sound_diffusion.installation import MODELS_FOLDER
 from sound_diffusion.sound.embeddings import SCALINGS
 
 __all__ = [
@@ -27,7 +28,6 @@ __all__ = [
     "settings_folder",
 ]
 
-MODELS_FOLDER = Path(__file__).resolve().parents[2] / "models"
 STABLE_DIFFUSION_CHECKPOINT = Path("ldm") / "stable-diffusion-v1" / "model.ckpt"
 EMBEDDED_MODEL = "cymatics"
 DEFAULTS_FILE = "sound_diffusion.json"
@@ -144,7 +144,7 @@ def find_model(name: str = "auto") -> Path | str:
     ----------
     name : str
         ``auto``, the name of a folder in models/, a diffusers folder, a .ckpt or .safetensors file, or a
-        hub id.
+        hub id. Besides the program's own models/, one in the current folder is looked into.
 
     Returns
     -------
@@ -157,10 +157,10 @@ def find_model(name: str = "auto") -> Path | str:
         If there is no such model.
     """
     if name == "auto":
-        checkpoint = MODELS_FOLDER / STABLE_DIFFUSION_CHECKPOINT
-        return checkpoint if checkpoint.exists() else find_model(EMBEDDED_MODEL)
+        checkpoints = (folder / STABLE_DIFFUSION_CHECKPOINT for folder in _models_folders())
+        return next(filter(Path.exists, checkpoints), None) or find_model(EMBEDDED_MODEL)
     try:
-        for path in (Path(name), MODELS_FOLDER / name):
+        for path in (Path(name), *(folder / name for folder in _models_folders())):
             if path.is_file() or (path / INDEX_FILE).is_file():
                 return path
         is_folder, beside = Path(name).is_dir(), "/" in name and Path(name).parent.is_dir()
@@ -176,6 +176,11 @@ def find_model(name: str = "auto") -> Path | str:
         "auto, a folder in models/, a diffusers folder, a .ckpt or .safetensors file, or a hub id",
         f"download a checkpoint such as sd-v1-4.ckpt and save it as models/{STABLE_DIFFUSION_CHECKPOINT}",
     )
+
+
+def _models_folders() -> tuple[Path, Path]:
+    """Return the folders whose models have names: the program's own, and that of the current folder."""
+    return MODELS_FOLDER, Path("models")
 
 
 def read_defaults(location: Path | str) -> ModelDefaults:
@@ -287,8 +292,9 @@ def read_width(location: Path | str) -> int | None:
 def model_name(name: str) -> str:
     """Name a model so that the name finds it again from any folder, where that can be done."""
     location = find_model(name)
-    if isinstance(location, Path) and location.is_relative_to(MODELS_FOLDER):
-        return location.relative_to(MODELS_FOLDER).as_posix()
+    for folder in _models_folders():
+        if isinstance(location, Path) and location.is_relative_to(folder):
+            return location.relative_to(folder).as_posix()
     return name
 
 
