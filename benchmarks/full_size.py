@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from sound_diffusion.model.checkpoints.families import CONFIGS, SD1
+from sound_diffusion.model.families import CONFIGS, SD1
 from tests.original_layout import original_clip, original_unet, original_vae
 
 GIGABYTE = 1e9

@@ -1,8 +1,8 @@
 from .conditioning import Conditioning as Conditioning
 from .conditioning import condition as condition
 from .errors import SoundDiffusionError as SoundDiffusionError
+from .model.load import load_model as load_model
 from .model.model import Model as Model
-from .model.model import load_model as load_model
 from .painting import paint as paint
 from .painting import paint_batch as paint_batch
 from .settings import PaintSettings as PaintSettings

@@ -239,6 +239,9 @@ def _messages(prog: str, *, debug: bool, quiet: bool) -> Iterator[None]:
     handler.setFormatter(logging.Formatter(f"{prog}: %(levelname)s: %(message)s"))
     level = logger.level
     logger.addHandler(handler)
+    # Where no handler is, Python writes what any library logs to stderr by itself.
+    nothing = logging.NullHandler()
+    logging.root.addHandler(nothing)
     logger.setLevel(logging.DEBUG if debug else logging.ERROR if quiet else logging.WARNING)
     try:
         with warnings.catch_warnings():
@@ -247,4 +250,5 @@ def _messages(prog: str, *, debug: bool, quiet: bool) -> Iterator[None]:
             yield
     finally:
         logger.removeHandler(handler)
+        logging.root.removeHandler(nothing)
         logger.setLevel(level)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from sound_diffusion.conditioning import Words
 from sound_diffusion.files import check_place
 from sound_diffusion.model.find import ModelDefaults, find_model, read_defaults, read_width
-from sound_diffusion.model.model import Model, load_model
+from sound_diffusion.model.load import load_model
+from sound_diffusion.model.model import Model
 from sound_diffusion.options import Options
 from sound_diffusion.recipe import option_entries
 from sound_diffusion.settings import PaintSettings, settings_for, steps_to_run

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from sound_diffusion.conditioning import Conditioning, condition_embedding
 from sound_diffusion.errors import PaintingError, ParameterError
 from sound_diffusion.model.model import Model
-from sound_diffusion.model.symmetry import mirrored
 from sound_diffusion.options import verify
 from sound_diffusion.settings import PaintSettings, settings_for, steps_to_run
 from sound_diffusion.starting_pictures import as_rgb
@@ -135,8 +134,6 @@ def paint_batch(
     def after_step(_pipeline: Any, _index: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         if on_step is not None:
             on_step()
-        if model.defaults.mirrored_noise:  # what is not quite symmetric would grow from step to step
-            tensors["latents"] = mirrored(tensors["latents"])
         return tensors
 
     with torch.inference_mode(), _autocast(model), _memory_errors():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import shlex
 from collections.abc import Mapping
 from fractions import Fraction
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sound_diffusion.errors import OutputError, ParameterError, SoundDiffusionError
 from sound_diffusion.installation import as_typed
-from sound_diffusion.model.find import find_model, fingerprint, model_name
+from sound_diffusion.model.find import WEIGHT_SUFFIXES, find_model, fingerprint, model_name
 from sound_diffusion.options import FilmOptions, Options, PictureOptions, all_options, options_of
 from sound_diffusion.sound.audio import hash_file
 
@@ -138,7 +139,7 @@ def parameters_text(recipe: Mapping[str, Any]) -> str:
         f"CFG scale: {recipe['guidance']:g}",
         f"Seed: {recipe['seed']}",
         f"Size: {recipe['width']}x{recipe['height']}",
-        f"Model: {Path(recipe['model']).stem}",
+        f"Model: {_quoted(_model_title(recipe['model']))}",
     ]
     if recipe.get("init_image"):
         parts.append(f"Denoising strength: {recipe['strength']:g}")
@@ -146,6 +147,17 @@ def parameters_text(recipe: Mapping[str, Any]) -> str:
     if recipe.get("negative_prompt"):
         lines.insert(1, f"Negative prompt: {' '.join(recipe['negative_prompt'].split())}")
     return "\n".join(lines)
+
+
+def _model_title(model: str) -> str:
+    """Name a model without folders, and without the suffix of a checkpoint; other dots belong to its name."""
+    path = Path(model)
+    return path.stem if path.suffix.lower() in WEIGHT_SUFFIXES else path.name
+
+
+def _quoted(text: str) -> str:
+    """Quote what would end a setting early, as stable-diffusion-webui does."""
+    return json.dumps(text, ensure_ascii=False) if re.search("[,:\n]", text) else text
 
 
 def prompt_text(recipe: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ def tiny_model_folder(tmp_path_factory):
     import torch
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 
-    from sound_diffusion.model.sound_encoder import SoundEncoder
+    from sound_diffusion.model.cymatics import SoundEncoder
 
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
@@ -84,7 +84,7 @@ def tiny_model_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_model(tiny_model_folder):
     """The tiny model, loaded on the CPU."""
-    from sound_diffusion.model.model import load_model
+    from sound_diffusion.model.load import load_model
 
     return load_model(str(tiny_model_folder), device="cpu")
 

@@ -25,7 +25,7 @@ from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.errors import VideoError
 from sound_diffusion.film import films
 from sound_diffusion.locks import hold
-from sound_diffusion.model import model as models
+from sound_diffusion.model import load as models
 from sound_diffusion.sound.audio import load_audio
 
 REPOSITORY = Path(__file__).parent.parent

@@ -243,6 +243,23 @@ def test_parameters_are_in_the_form_of_other_tools():
     assert "Sampler: PLMS" in painted_over
 
 
+@pytest.mark.parametrize(
+    ("model", "title"),
+    [
+        ("stabilityai/stable-diffusion-xl-base-1.0", "stable-diffusion-xl-base-1.0"),
+        ("models/v1.5", "v1.5"),
+        ("ldm/stable-diffusion-v1/model.ckpt", "model"),
+        ("dreams.v2.1.safetensors", "dreams.v2.1"),
+        ("soft, warm", '"soft, warm"'),
+        ("a:b.safetensors", '"a:b"'),
+        ("cymatics", "cymatics"),
+    ],
+)
+def test_a_model_is_shown_by_its_whole_name(model, title):
+    recipe = RECIPE | {"model": model}
+    assert parameters_text(recipe).endswith(f", Model: {title}")
+
+
 def test_pictures_without_a_recipe(tmp_path, picture):
     picture.save(tmp_path / "00000.png")
     (tmp_path / "00001.png").write_bytes(b"no picture")

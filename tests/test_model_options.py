@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sound_diffusion.errors import ModelError  # noqa: E402
-from sound_diffusion.model import model as models  # noqa: E402
+from sound_diffusion.model import load as models  # noqa: E402
 from sound_diffusion.painting import paint  # noqa: E402
 from tests.tiny_checkpoints import build_pipeline, original_tensors  # noqa: E402
 

@@ -11,7 +11,9 @@ torch = pytest.importorskip("torch")
 from PIL import Image  # noqa: E402
 
 from sound_diffusion.conditioning import condition_embedding  # noqa: E402
-from sound_diffusion.model.model import SAMPLERS, Model, ModelDefaults, load_model  # noqa: E402
+from sound_diffusion.model.find import SAMPLERS, ModelDefaults  # noqa: E402
+from sound_diffusion.model.load import load_model  # noqa: E402
+from sound_diffusion.model.model import Model  # noqa: E402
 from sound_diffusion.painting import paint_batch  # noqa: E402
 from sound_diffusion.settings import settings_for  # noqa: E402
 from tests.tiny_checkpoints import FAMILIES, build_pipeline, save_checkpoints  # noqa: E402

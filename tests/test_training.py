@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("accelerate")
 
-from sound_diffusion.model.model import load_model  # noqa: E402
+from sound_diffusion.model.load import load_model  # noqa: E402
 from training import dataset, sounds  # noqa: E402
 from training.descriptors import Descriptors, describe, targets  # noqa: E402
 from training.loop import make_accelerator  # noqa: E402
