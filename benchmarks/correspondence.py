@@ -21,7 +21,7 @@ import sound_diffusion as sd
 from benchmarks import measures, signals
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.model.picture_language import describe
-from sound_diffusion.painting import settings_for
+from sound_diffusion.settings import settings_for
 from sound_diffusion.sound.features import extract, extract_at
 from training.export import MODEL
 from training.renderer import render

@@ -123,7 +123,7 @@ def load_plainly(path: Path) -> None:
 def paint(model: Any, steps: int) -> None:
     """Paint one picture and print seconds a step."""
     import sound_diffusion as sd
-    from sound_diffusion.painting import settings_for
+    from sound_diffusion.settings import settings_for
 
     noise = np.random.default_rng(0).standard_normal(77 * 768).astype(np.float32)
     embedding = sd.embed(noise / np.abs(noise).max(), feature="waveform")
@@ -142,7 +142,7 @@ def compare_on_gpu(model: Any, steps: int) -> None:
     import torch
 
     import sound_diffusion as sd
-    from sound_diffusion.painting import settings_for
+    from sound_diffusion.settings import settings_for
 
     embedding = np.zeros((77, 768), dtype=np.float32)
     settings = settings_for(model.defaults, steps=steps, height=SIZE, width=SIZE)

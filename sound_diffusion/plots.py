@@ -14,7 +14,8 @@ import numpy as np
 
 from sound_diffusion.constants import N_ROWS, SAMPLE_RATE
 from sound_diffusion.film.timeline import SampleBuffer
-from sound_diffusion.sound.features import N_MELS, extract_at
+from sound_diffusion.sound.features import extract_at
+from sound_diffusion.sound.spectra import MEL_REACH, N_MELS
 from sound_diffusion.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ __all__ = ["SoundOverview", "contact_sheet", "plot_picture", "sound_overview"]
 WAVE_COLOUR = "#30508c"
 OVERVIEW_COLUMNS = 1200
 OVERVIEW_SAMPLES = 1 << 20  # held in memory at once, about 24 seconds
-MEL_REACH = 1024  # samples on either side of a moment that a column of the mel spectrum looks at
 CONTACT_SHEET_FRAMES = 12
 LONGEST_TITLE = 160  # letters, about as wide as the plot
 
@@ -118,8 +118,8 @@ def sound_overview(blocks: Iterator[FloatArray], n_samples: int) -> SoundOvervie
     low, high, levels = [], [], []
     for start in range(0, len(edges) - 1, at_once):
         stretch = edges[start : start + at_once + 1]
-        first = max(int(stretch[0]) - MEL_REACH, 0)
-        samples = buffer.read(first, int(stretch[-1]) + MEL_REACH)
+        first = max(int(stretch[0]) - MEL_REACH[0], 0)
+        samples = buffer.read(first, int(stretch[-1]) + MEL_REACH[1])
         inner = samples[stretch[0] - first : stretch[-1] - first]
         lowest, highest = _extremes(inner, stretch[:-1] - stretch[0])
         low.append(lowest)

@@ -136,10 +136,10 @@ class Outcome:
 @pytest.fixture
 def model_loads(tiny_model, tiny_model_folder, monkeypatch):
     """Load the tiny model once for all tests, and list every load that a script asks for."""
-    from sound_diffusion import requests
+    from sound_diffusion import job
 
     loads: list[str] = []
-    load_model = requests.load_model
+    load_model = job.load_model
 
     def load(name="auto", *, device="auto", precision="auto", **options):
         loads.append(name)
@@ -149,7 +149,7 @@ def model_loads(tiny_model, tiny_model_folder, monkeypatch):
             return tiny_model
         return load_model(name, device=device, precision=precision, **options)
 
-    monkeypatch.setattr(requests, "load_model", load)
+    monkeypatch.setattr(job, "load_model", load)
     return loads
 
 

@@ -204,7 +204,8 @@ def test_a_feature_depends_on_no_more_than_it_says(name, width):
     feature, moments = FEATURES[name], 60_000 + 300 * np.arange(ROWS)
     y = noise(200_000)
     value = extract_at(y, moments, name, width)
-    first, last = moments[0] - feature.before(width), moments[-1] + feature.after(width)
+    before, after = feature.reach(width)
+    first, last = moments[0] - before, moments[-1] + after
     cut = np.zeros_like(y)
     cut[first : last + 1] = y[first : last + 1]
     np.testing.assert_array_equal(extract_at(cut, moments, name, width), value)

@@ -235,6 +235,9 @@ def test_parameters_are_in_the_form_of_other_tools():
         "bell.wav, fft, scaling clip\n"
         "Steps: 50, Sampler: DDIM, CFG scale: 7.5, Seed: 42, Size: 512x256, Model: model"
     )
+    negative = parameters_text(RECIPE | {"negative_prompt": "blurred,\n grey"}).splitlines()
+    assert negative[1] == "Negative prompt: blurred, grey"
+    assert negative[2].startswith("Steps: 50, ")
     painted_over = parameters_text(RECIPE | {"init_image": "a.png", "sampler": "plms"})
     assert painted_over.endswith("Model: model, Denoising strength: 0.75")
     assert "Sampler: PLMS" in painted_over

@@ -6,14 +6,8 @@ from PIL import Image
 
 from sound_diffusion.errors import EmbeddingError, PaintingError, ParameterError
 from sound_diffusion.model.model import Model
-from sound_diffusion.painting import (
-    PaintSettings,
-    fit_picture,
-    paint,
-    paint_batch,
-    settings_for,
-    steps_to_run,
-)
+from sound_diffusion.painting import fit_picture, paint, paint_batch
+from sound_diffusion.settings import PaintSettings, settings_for, steps_to_run
 from sound_diffusion.starting_pictures import load_picture
 
 SIZE = {"height": 64, "width": 64}

@@ -16,17 +16,15 @@ from sound_diffusion.streams import Results, interruptible, prepare_streams
 REPOSITORY = Path(__file__).parent.parent
 PRINTER = """
 import sys
-from sound_diffusion.cli import Parser, run
-def work(args):
+from sound_diffusion.cli import run
+from sound_diffusion.options import PictureOptions
+def work(options):
     for number in range(3):
-        open(args.file, "a").write(f"done {number}\\n")
+        open(options.outdir, "a").write(f"done {number}\\n")
         yield str(number)
     sys.stderr.write("a message\\n")
-def build_parser():
-    parser = Parser("A script.")
-    parser.add_argument("file")
-    return parser
-sys.exit(run(work, build_parser, None))
+words = [word if word.startswith("--") else f"--outdir={word}" for word in sys.argv[1:]]
+sys.exit(run(work, PictureOptions, "A script.", words))
 """
 
 posix = pytest.mark.skipif(os.name != "posix", reason="shells of POSIX")

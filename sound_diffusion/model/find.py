@@ -12,7 +12,6 @@ from typing import Any
 
 from sound_diffusion.errors import ModelError
 from sound_diffusion.installation import MODELS_FOLDER
-from sound_diffusion.model.checkpoint import measured_family
 from sound_diffusion.model.folders import INDEX_FILE
 from sound_diffusion.model.hub import cached_snapshot, download_settings
 from sound_diffusion.sound.embeddings import SCALINGS
@@ -202,6 +201,8 @@ def read_defaults(location: Path | str) -> ModelDefaults:
     if (path / DEFAULTS_FILE).exists():
         return ModelDefaults.read(path / DEFAULTS_FILE)
     if path.is_file():
+        from sound_diffusion.model.checkpoint import measured_family
+
         path = measured_family(path).config_folder
     unet, scheduler = _read_config(path, UNET_CONFIG), _read_config(path, SCHEDULER_CONFIG)
     defaults = ModelDefaults()

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sound_diffusion.constants import N_ROWS
 from sound_diffusion.errors import ModelError, ParameterError
 from sound_diffusion.model.find import SAMPLERS, ModelDefaults
@@ -116,33 +118,32 @@ class Model:
         values: FloatArray = self._encoded(prompt)[2][0].float().cpu().numpy()
         return values
 
-    def conditions(self, pooled: FloatArray | None = None) -> dict[str, torch.Tensor]:
-        """Return what a pipeline takes beside the embedding, each tensor for one picture.
-
-        What guidance leads away from is the empty prompt; for XL the zeros that it was trained with, where
-        its configuration says so; for a model without a text encoder, zeros.
+    def encode_negative(self, prompt: str = "") -> tuple[FloatArray, FloatArray | None]:
+        """Encode what guidance leads away from.
 
         Parameters
         ----------
-        pooled : np.ndarray [shape=(pooled width,), dtype=float32], optional
-            The pooled embedding that XL takes as well. None: the empty prompt's.
+        prompt : str
+            Empty: for XL the zeros that it was trained with, where its configuration says so; for a model
+            without a text encoder, zeros.
 
         Returns
         -------
-        conditions : dict of str to torch.Tensor
-        """
-        import torch
+        embedding : np.ndarray [shape=(77, width), dtype=float32]
+        pooled : np.ndarray [shape=(pooled width,), dtype=float32] or None
+            None but for XL.
 
-        if not self.has_text_encoder:
-            return {"negative_prompt_embeds": torch.zeros(1, N_ROWS, self.width)}
-        nothing = self._encoded("")
+        Raises
+        ------
+        ModelError
+            If there is a prompt and the model has no text encoder.
+        """
+        if prompt or (self.has_text_encoder and not self.is_xl):
+            return self.encode_prompt(prompt), self.pooled_prompt(prompt)
         if not self.is_xl:
-            return {"negative_prompt_embeds": nothing[0]}
-        return {
-            "negative_prompt_embeds": nothing[1],
-            "pooled_prompt_embeds": nothing[2] if pooled is None else torch.from_numpy(pooled)[None],
-            "negative_pooled_prompt_embeds": nothing[3],
-        }
+            return np.zeros((N_ROWS, self.width), dtype=np.float32), None
+        _, negative, _, pooled = (values[0].float().cpu().numpy() for values in self._encoded(""))
+        return negative, pooled
 
     def _encoded(self, prompt: str) -> tuple[torch.Tensor, ...]:
         """Encode a prompt once: its embedding, the negative one, and for XL the two pooled ones."""
