@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
@@ -38,7 +39,10 @@ def progress_bar(total: int, unit: str, *, quiet: bool) -> Iterator[ProgressBar]
         @functools.cache
         def bar() -> tqdm[NoReturn]:
             from tqdm import tqdm
+            from tqdm.contrib.logging import logging_redirect_tqdm
 
+            # Warnings are written above the bar, not into it.
+            stack.enter_context(logging_redirect_tqdm([logging.getLogger("sound_diffusion")]))
             return stack.enter_context(tqdm(total=total, unit=unit, disable=quiet, dynamic_ncols=True))
 
         yield bar
