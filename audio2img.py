@@ -8,15 +8,17 @@ The paths of the pictures are printed to stdout. Every picture carries its recip
 command that makes it again.
 """
 
-import argparse
-import functools
-import logging
-import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+try:  # Ctrl-C ends the script without a traceback also while imports take their time
+    import argparse
+    import functools
+    import logging
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
-from sound_diffusion.cli import Parser, ProgressBar, add_shared_flags, run, shared_options
-from sound_diffusion.inputs import each_input, find_sounds
+    from sound_diffusion.cli import Parser, ProgressBar, add_shared_flags, leave, run, shared_options
+    from sound_diffusion.inputs import each_input, find_sounds
+except KeyboardInterrupt:
+    raise SystemExit(130) from None
 
 
 def build_parser() -> Parser:
@@ -101,8 +103,8 @@ def paint(args: argparse.Namespace) -> Iterator[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script and return its exit status."""
-    return run(paint, build_parser(), argv)
+    return run(paint, build_parser, argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

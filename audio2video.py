@@ -5,14 +5,16 @@
 The path of the film is printed to stdout. The same command continues a film that was interrupted.
 """
 
-import argparse
-import functools
-import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+try:  # Ctrl-C ends the script without a traceback also while imports take their time
+    import argparse
+    import functools
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
-from sound_diffusion.cli import Parser, ProgressBar, add_shared_flags, run, shared_options
-from sound_diffusion.inputs import each_input, find_sounds
+    from sound_diffusion.cli import Parser, ProgressBar, add_shared_flags, leave, run, shared_options
+    from sound_diffusion.inputs import each_input, find_sounds
+except KeyboardInterrupt:
+    raise SystemExit(130) from None
 
 
 def build_parser() -> Parser:
@@ -58,6 +60,7 @@ def build_parser() -> Parser:
         "--keep-frames", action=switch, default=True, help="keep the frames when the film is done"
     )
     parser.add_argument("--force", action="store_true", help="start over where the folder holds another film")
+    parser.add_argument("--wait", action="store_true", help="wait where another run makes the same film")
     parser.add_argument("--skip-existing", action="store_true", help="leave out sounds whose film is there")
     add_shared_flags(parser)
     return parser
@@ -81,6 +84,7 @@ def make_films(args: argparse.Namespace) -> Iterator[str]:
         audio=args.audio,
         keep_frames=args.keep_frames,
         force=args.force,
+        wait=args.wait,
         skip_existing=args.skip_existing,
     )
     sounds = find_sounds(args.path, args.input_folder, args.from_file)
@@ -92,8 +96,8 @@ def make_films(args: argparse.Namespace) -> Iterator[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script and return its exit status."""
-    return run(make_films, build_parser(), argv)
+    return run(make_films, build_parser, argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,6 +1,6 @@
 """Measure the way from a long sound to the embeddings of its film: speed and peak memory.
 
-    python benchmarks/long_audio.py [--hours 1 10] [--fps 12] [--feature fft]
+    python -m benchmarks.long_audio [--hours 1 10] [--fps 12] [--feature fft]
 
 Makes sounds of the given lengths in a temporary folder, then, for each in a process of its own that is
 kept to one core, streams it, evaluates the feature of every frame and scales it, as audio2video does.
@@ -12,15 +12,12 @@ import argparse
 import multiprocessing
 import os
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import soundfile
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.film.timeline import Timeline, frame_features, parse_rate

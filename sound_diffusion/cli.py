@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import io
+import errno
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -14,15 +13,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from sound_diffusion.errors import FailedInputsError, ParameterError, SoundDiffusionError
+from sound_diffusion.installation import as_typed
+from sound_diffusion.streams import (
+    EXIT_INTERRUPTED,
+    EXIT_READER_GONE,
+    Results,
+    interruptible,
+    leave,
+    prepare_streams,
+)
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
     from sound_diffusion.words import Words
 
-__all__ = ["Parser", "ProgressBar", "add_shared_flags", "run", "shared_options"]
-
-EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+__all__ = ["Parser", "ProgressBar", "add_shared_flags", "leave", "run", "shared_options"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,11 +36,12 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, description: str | None, script: str | None = None) -> None:
         super().__init__(
-            prog=None if script is None else Path(script).name,
-            description=description,
+            prog=None if script is None else as_typed(Path(script).name),
+            description=None if description is None else as_typed(description),
             formatter_class=HelpFormatter,
             allow_abbrev=False,
         )
+        self._words: list[str] = []
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         """Parse `args` after writing every flag as it was declared."""
@@ -46,11 +53,20 @@ class Parser(argparse.ArgumentParser):
             flag, equals, value = word.partition("=")
             if flag.startswith("--"):
                 words[index] = declared.get(flag.replace("_", "-"), flag) + equals + value
+        self._words = words
         return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raise ParameterError instead of printing the usage and leaving the process."""
-        raise ParameterError(message, remedy=f"see {self.prog} --help")
+        # As from a glob: `--prompt *.wav` in a folder that has a `-intro.wav`.
+        dashed = next((word for word in self._words if word.startswith("-") and Path(word).is_file()), None)
+        if dashed is None:
+            raise ParameterError(message, remedy=f"see {self.prog} --help")
+        flag = next(action.option_strings[0] for action in self._actions if action.nargs == "+")
+        raise ParameterError(
+            f"{dashed}: a file whose name begins with a dash is taken for a flag",
+            remedy=f"write ./{dashed} or {flag}={dashed}",
+        )
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -187,7 +203,9 @@ def _words(args: argparse.Namespace) -> Words | None:
 
 
 def run(
-    work: Callable[[argparse.Namespace], Iterator[str]], parser: Parser, argv: Sequence[str] | None
+    work: Callable[[argparse.Namespace], Iterator[str]],
+    build_parser: Callable[[], Parser],
+    argv: Sequence[str] | None,
 ) -> int:
     """Run a script: print what it yields to stdout, turn errors into one line on stderr and an exit status.
 
@@ -195,43 +213,43 @@ def run(
     ----------
     work : callable
         Takes the parsed flags and yields lines for stdout.
-    parser : Parser
+    build_parser : callable
+        Declares the flags.
     argv : sequence of str, optional
         The words after the script's name. If None, those of the process.
 
     Returns
     -------
     exit_code : int
-        0 done; 1 something failed; 2 the request or its input is wrong; 130 interrupted.
+        0 done; 1 something failed; 2 the request or its input is wrong; 130 interrupted; 141 the reader of
+        stdout has gone.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a path goes out as the bytes that it is on disk
-        encoding = "utf-8" if os.name == "nt" else None  # where the console's own cannot write every name
-        sys.stdout.reconfigure(encoding=encoding, errors="surrogateescape")
-    debug = "--debug" in words
-    try:
-        with _messages(parser.prog, debug=debug, quiet="--quiet" in words):
-            for line in work(parser.parse_args(words)):
-                _print(line)
-    except SoundDiffusionError as error:
-        for each in error.errors if isinstance(error, FailedInputsError) else [error]:
-            _report(parser.prog, str(each))
-        if debug:
-            raise
-        return error.exit_code
-    except KeyboardInterrupt as interrupt:
-        _report(parser.prog, str(interrupt) or "interrupted")
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:  # the reader of stdout has gone, as in `... | head -1`
-        sys.stdout = None
-        return 1
-    except Exception as error:
-        if debug:
-            raise
-        _report(
-            parser.prog, f"{type(error).__name__}: {error} (a defect of the program; --debug shows where)"
-        )
-        return 1
+    with interruptible() as interruption:
+        words = list(sys.argv[1:] if argv is None else argv)
+        prog, debug, results = Path(sys.argv[0]).name, "--debug" in words, Results()
+        try:
+            prepare_streams()
+            parser = build_parser()
+            prog = parser.prog
+            args = _parse(parser, words, results)
+            with _messages(prog, debug=debug, quiet="--quiet" in words):
+                for line in work(args):
+                    _write_beside_bar(results, line)
+                    if interruption.came:  # and a library has swallowed it
+                        raise KeyboardInterrupt
+            results.check()
+        except KeyboardInterrupt as interrupt:
+            _report(prog, str(interrupt) or "interrupted")
+            return EXIT_INTERRUPTED
+        except BrokenPipeError:
+            return EXIT_READER_GONE
+        except Exception as error:
+            if interruption.came:
+                _report(prog, "interrupted")
+                return EXIT_INTERRUPTED
+            if debug:
+                raise
+            return _report_error(prog, error)
     return 0
 
 
@@ -281,11 +299,32 @@ class ProgressBar:
         self._bar.update(n)
 
 
-def _print(line: str) -> None:
+def _parse(parser: Parser, words: Sequence[str], results: Results) -> argparse.Namespace:
+    try:
+        return parser.parse_args(words)
+    except SystemExit:  # --help has been printed, maybe not to its end
+        results.write()
+        results.check()
+        raise
+
+
+def _write_beside_bar(results: Results, line: str) -> None:
     from tqdm import tqdm
 
     with tqdm.external_write_mode(file=sys.stdout):  # a bar on the same terminal makes way for the line
-        print(line, flush=True)  # noqa: T201
+        results.write(line)
+
+
+def _report_error(prog: str, error: Exception) -> int:
+    """Write an error to stderr and return its exit status."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # of whatever flag
+        error = ParameterError(f"{error.filename}: {error.strerror}", "the path of a file")
+    if not isinstance(error, SoundDiffusionError):
+        _report(prog, f"{type(error).__name__}: {error} (a defect of the program; --debug shows where)")
+        return 1
+    for each in error.errors if isinstance(error, FailedInputsError) else [error]:
+        _report(prog, str(each))
+    return error.exit_code
 
 
 def _report(prog: str, message: str) -> None:
@@ -300,6 +339,9 @@ def _messages(prog: str, *, debug: bool, quiet: bool) -> Iterator[None]:
     handler.setFormatter(logging.Formatter(f"{prog}: %(levelname)s: %(message)s"))
     level = logger.level
     logger.addHandler(handler)
+    # Where no handler is, Python writes what any library logs to stderr by itself.
+    nothing = logging.NullHandler()
+    logging.root.addHandler(nothing)
     logger.setLevel(logging.DEBUG if debug else logging.ERROR if quiet else logging.WARNING)
     try:
         with warnings.catch_warnings():
@@ -308,4 +350,5 @@ def _messages(prog: str, *, debug: bool, quiet: bool) -> Iterator[None]:
             yield
     finally:
         logger.removeHandler(handler)
+        logging.root.removeHandler(nothing)
         logger.setLevel(level)

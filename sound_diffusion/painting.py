@@ -8,7 +8,6 @@ import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +17,8 @@ from sound_diffusion.constants import LARGEST_SEED
 from sound_diffusion.errors import PaintingError, ParameterError
 from sound_diffusion.model.find import ModelDefaults
 from sound_diffusion.model.model import Model
-from sound_diffusion.model.symmetry import mirrored
 from sound_diffusion.sound.embeddings import check_embedding
+from sound_diffusion.starting_pictures import as_rgb
 from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ __all__ = [
     "PaintSettings",
     "check_seeds",
     "fit_picture",
-    "load_picture",
     "paint",
     "paint_batch",
     "settings_for",
@@ -234,8 +232,6 @@ def paint_batch(
     def after_step(_pipeline: Any, _index: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         if on_step is not None:
             on_step()
-        if model.defaults.mirrored_noise:  # what is not quite symmetric would grow from step to step
-            tensors["latents"] = mirrored(tensors["latents"])
         return tensors
 
     with torch.inference_mode(), _autocast(model), _memory_errors():
@@ -260,32 +256,12 @@ def check_seeds(seeds: Sequence[int]) -> None:
             raise ParameterError(f"seed {seed}", f"a whole number in [0, {LARGEST_SEED}]")
 
 
-def load_picture(path: Path) -> Image.Image:
-    """Read a picture to start from.
-
-    Raises
-    ------
-    ParameterError
-        If it cannot be read.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ParameterError(
-            f"picture {path}: cannot be read ({error})", "a PNG, JPEG or WebP file"
-        ) from error
-    return picture
-
-
 def fit_picture(image: Image.Image, settings: PaintSettings) -> Image.Image:
     """Return an RGB copy that fills the size of `settings`: scaled, and cropped about the centre."""
     from PIL import Image, ImageOps
 
     size = (settings.width, settings.height)
-    picture = ImageOps.exif_transpose(image).convert("RGB")
+    picture = as_rgb(image)
     return picture if picture.size == size else ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sound_diffusion.errors import ParameterError
+from sound_diffusion.errors import PaintingError, ParameterError
 from sound_diffusion.files import (
-    check_place,
+    check_name,
     recipes_in,
     run_name,
     save_picture,
@@ -22,12 +23,13 @@ from sound_diffusion.files import (
 from sound_diffusion.inspection import compare, statistics_table
 from sound_diffusion.model.find import find_model, read_width
 from sound_diffusion.model.model import Model
-from sound_diffusion.painting import check_seeds, load_picture, paint_batch, steps_to_run
+from sound_diffusion.painting import check_seeds, paint_batch, steps_to_run
 from sound_diffusion.recipe import prompt_text, versions
 from sound_diffusion.requests import Plan, Request
 from sound_diffusion.sound.audio import check_sound_file, load_audio
 from sound_diffusion.sound.embeddings import check_embedding, load_embedding
 from sound_diffusion.sound.features import extract
+from sound_diffusion.starting_pictures import load_picture
 from sound_diffusion.typing import FloatArray
 from sound_diffusion.words import Words, finish_embedding, pooled_words
 
@@ -81,7 +83,7 @@ class PictureRequest(Request):
                 f"--strength {self.strength} without a picture", "--init-img PICTURE as well"
             )
         if self.words is not None and self.words.end_prompt is not None:
-            raise ParameterError("--textpromptend for a picture", "a film: audio2video.py")
+            raise ParameterError("--textpromptend for a picture", "a film: audio2video")
         if not (self.grid or self.save_samples or self.save_embedding):
             raise ParameterError("--skip_save with --skip_grid: nothing is saved", "one of them")
         if self.plot and not self.save_samples:
@@ -151,7 +153,7 @@ def plan_pictures(request: PictureRequest, sounds: Sequence[Path | None]) -> Pic
                     f"add --prompt PATH or leave out {flag}",
                 )
     if request.save_embedding is not None:
-        check_place(request.save_embedding.parent)
+        check_name(request.save_embedding)
     return PicturePlan.of(request)
 
 
@@ -205,11 +207,9 @@ def paint_sound(
         yield _save_embedding(embedding_path, embedding)
     if not (request.save_samples or request.grid):
         return
-    save_plot = functools.partial(
-        _save_plot, samples=source.samples, embedding=embedding, title=prompt_text(recipe)
-    )
+    plots = Plots(source.samples, embedding, prompt_text(recipe))
     for path in unplotted:
-        yield save_plot(path, load_picture(path))
+        yield from plots.save(path, load_picture(path))
     recipe |= {"device": model.device, "precision": model.precision, "versions": versions()}
     pictures = []
     pooled = pooled_words(request.words, model, alone=sound is None)
@@ -219,10 +219,11 @@ def paint_sound(
             path = save_picture(picture, folder, recipe | own)
             yield path
             if request.plot:
-                yield save_plot(path, picture)
+                yield from plots.save(path, picture)
     # A grid shows a whole request; where every picture is saved, that of a single one would be a copy.
     if request.grid and missing == request.batches() and (len(pictures) > 1 or not request.save_samples):
         yield _save_grid(pictures, folder, request, recipe)
+    plots.check()
 
 
 def inspect_sound(sound: Path | None, plan: PicturePlan, load: Callable[[], Model]) -> Iterator[str]:
@@ -364,14 +365,32 @@ def _plot_path(picture: Path) -> Path:
     return picture.with_name(f"plot-{picture.name}")
 
 
-def _save_plot(
-    path: Path, picture: Image.Image, *, samples: FloatArray | None, embedding: FloatArray, title: str
-) -> Path:
-    from sound_diffusion.plots import plot_picture
+class Plots:
+    """The plots of a sound's pictures. One that fails stops nothing; :meth:`check` tells at the end."""
 
-    with write_atomically(_plot_path(path)) as file:
-        plot_picture(picture, samples, embedding, title, file)
-    return _plot_path(path)
+    def __init__(self, samples: FloatArray | None, embedding: FloatArray, title: str) -> None:
+        self._samples, self._embedding, self._title = samples, embedding, title
+        self._failure: PaintingError | None = None
+
+    def save(self, path: Path, picture: Image.Image) -> Iterator[Path]:
+        """Save the plot of the picture at `path` beside it, and yield its path if that succeeds."""
+        from sound_diffusion.plots import plot_picture
+
+        plot = io.BytesIO()
+        try:
+            plot_picture(picture, self._samples, self._embedding, self._title, plot)
+        except Exception as error:  # whatever matplotlib meets in fonts, names and caches
+            self._failure = PaintingError(f"{path}: no plot of it ({type(error).__name__}: {error})")
+            self._failure.__cause__ = error
+            return
+        with write_atomically(_plot_path(path)) as file:
+            file.write(plot.getbuffer())
+        yield _plot_path(path)
+
+    def check(self) -> None:
+        """Raise PaintingError if a plot is missing."""
+        if self._failure is not None:
+            raise self._failure
 
 
 def _save_grid(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -27,6 +28,7 @@ OVERVIEW_COLUMNS = 1200
 OVERVIEW_SAMPLES = 1 << 20  # held in memory at once, about 24 seconds
 MEL_REACH = 1024  # samples on either side of a moment that a column of the mel spectrum looks at
 CONTACT_SHEET_FRAMES = 12
+LONGEST_TITLE = 160  # letters, about as wide as the plot
 
 
 def _figure(inches: tuple[float, float]) -> Figure:
@@ -55,7 +57,9 @@ def plot_picture(
     """
     figure = _figure((13, 4.2))
     wave, heat, image = figure.subplots(1, 3, width_ratios=[1, 1.25, 1])
-    figure.suptitle(title, fontsize=11, parse_math=False)  # a prompt may hold dollars
+    # A name may be very long, and hold bytes that are no text; a prompt may hold dollars.
+    title = textwrap.shorten(title, LONGEST_TITLE).encode(errors="backslashreplace").decode()
+    figure.suptitle(title, fontsize=11, parse_math=False)
     if samples is not None:
         low, high = _extremes(samples, _column_edges(len(samples))[:-1])
         duration = len(samples) / SAMPLE_RATE

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sound_diffusion.errors import OutputError, ParameterError, SoundDiffusionError
-from sound_diffusion.model.find import find_model, fingerprint
+from sound_diffusion.installation import as_typed
+from sound_diffusion.model.find import WEIGHT_SUFFIXES, find_model, fingerprint
 from sound_diffusion.sound.audio import hash_file
 
 if TYPE_CHECKING:
@@ -100,11 +102,22 @@ def parameters_text(recipe: Mapping[str, Any]) -> str:
         f"CFG scale: {recipe['guidance']:g}",
         f"Seed: {recipe['seed']}",
         f"Size: {recipe['width']}x{recipe['height']}",
-        f"Model: {Path(recipe['model']).stem}",
+        f"Model: {_quoted(_model_title(recipe['model']))}",
     ]
     if recipe.get("init_image"):
         parts.append(f"Denoising strength: {recipe['strength']:g}")
     return f"{prompt_text(recipe)}\n{', '.join(parts)}"
+
+
+def _model_title(model: str) -> str:
+    """Name a model without folders, and without the suffix of a checkpoint; other dots belong to its name."""
+    path = Path(model)
+    return path.stem if path.suffix.lower() in WEIGHT_SUFFIXES else path.name
+
+
+def _quoted(text: str) -> str:
+    """Quote what would end a setting early, as stable-diffusion-webui does."""
+    return json.dumps(text, ensure_ascii=False) if re.search("[,:\n]", text) else text
 
 
 def prompt_text(recipe: Mapping[str, Any]) -> str:
@@ -174,7 +187,7 @@ def recipe_command(recipe: Mapping[str, Any]) -> str:
     unsaid = _unsaid(recipe, is_film=is_film)
     script, path_flag = ("audio2video.py", "--path") if is_film else ("audio2img.py", "--prompt")
     flags = {"sound": path_flag} | SHARED_FLAGS | (FILM_FLAGS if is_film else PICTURE_FLAGS)
-    words = ["python", script]
+    words = as_typed(f"python {script}").split()
     try:
         for entry, flag in flags.items():
             value = recipe[entry]

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.files import check_place
 from sound_diffusion.model.find import ModelDefaults, find_model, fingerprint, model_name, read_defaults
-from sound_diffusion.model.model import Model, load_model
-from sound_diffusion.painting import PaintSettings, check_seeds, load_picture, settings_for, steps_to_run
+from sound_diffusion.model.load import load_model
+from sound_diffusion.model.model import Model
+from sound_diffusion.painting import PaintSettings, check_seeds, settings_for, steps_to_run
 from sound_diffusion.sound.audio import hash_file
 from sound_diffusion.sound.embeddings import SCALINGS
 from sound_diffusion.sound.features import get_feature
+from sound_diffusion.starting_pictures import load_picture
 from sound_diffusion.words import Words
 
 if TYPE_CHECKING:

@@ -1,11 +1,14 @@
 """The command line both scripts share: flags, inputs, messages, exit statuses."""
 
 import argparse
+import errno
 import logging
 import os
+import subprocess
 import warnings
 from pathlib import Path
 
+import imageio_ffmpeg
 import pytest
 
 from sound_diffusion import inputs
@@ -22,6 +25,7 @@ from sound_diffusion.errors import (
     VideoError,
 )
 from sound_diffusion.inputs import each_input, find_sounds
+from sound_diffusion.sound.audio import load_audio
 
 
 @pytest.fixture
@@ -77,6 +81,19 @@ def test_bad_flags_are_errors_of_ours(parser, words, pattern):
     assert "--help" in str(caught.value)
 
 
+@pytest.mark.parametrize("words", [["--sounds", "-intro.wav"], ["--sounds", "a.wav", "-i.wav", "b.wav"]])
+def test_a_name_that_begins_with_a_dash(parser, words, tmp_path, monkeypatch):
+    parser.add_argument("--sounds", nargs="+", type=Path)
+    monkeypatch.chdir(tmp_path)
+    name = next(word for word in words if word.startswith("-i"))
+    with pytest.raises(ParameterError, match=r"see .*--help"):
+        parser.parse_args(words)
+    Path(name).touch()
+    with pytest.raises(ParameterError, match=f"write ./{name} or --sounds={name}"):
+        parser.parse_args(words)
+    assert parser.parse_args([f"--sounds={name}"]).sounds == [Path(name)]
+
+
 def test_help_shows_defaults_and_the_description_as_written(parser):
     text = parser.format_help()
     assert "    python script.py --flag" in text
@@ -106,6 +123,55 @@ def test_named_folder_and_list_are_gathered_in_order(sounds, tmp_path):
         Path("x y.wav"),
         Path("/abs/é.wav"),
     ]
+
+
+def test_what_is_left_out_of_a_folder_is_counted(sounds, caplog):
+    for name in ("._b.wav", "._song.mp3", "more.txt", "README"):
+        (sounds / name).touch()
+    found = find_sounds([], sounds)
+    assert [path.name for path in found] == ["a.FLAC", "b.wav", "c.m4a"]
+    assert len(caplog.messages) == 1
+    assert "6 of 9 files left out" in caplog.messages[0]
+    for kind in ("2 .txt", "1 .png", "1 no suffix", "2 shadow of a Mac"):
+        assert kind in caplog.messages[0]
+
+
+def test_a_folder_of_sounds_alone_needs_no_word(tmp_path, caplog):
+    (tmp_path / "a.wav").touch()
+    assert find_sounds([], tmp_path) == [tmp_path / "a.wav"]
+    assert not caplog.messages
+
+
+FORMATS = {
+    "wav": "wav", "bwf": "wav", "w64": "w64", "rf64": "wav", "aiff": "aiff", "aifc": "aiff", "caf": "caf",
+    "au": "au", "snd": "au", "flac": "flac", "ogg": "ogg", "oga": "ogg", "opus": "opus", "ogv": "ogv",
+    "mp3": "mp3", "mp2": "mp2", "mpa": "mp2", "m4a": "ipod", "m4b": "ipod", "m4r": "ipod", "mp4": "mp4",
+    "m4v": "mp4", "mov": "mov", "qt": "mov", "3gp": "3gp", "3g2": "3g2", "aac": "adts", "adts": "adts",
+    "ac3": "ac3", "eac3": "eac3", "dts": "dts", "mka": "matroska", "mkv": "matroska", "webm": "webm",
+    "weba": "webm", "wma": "asf", "asf": "asf", "wmv": "asf", "avi": "avi", "flv": "flv", "ts": "mpegts",
+    "mts": "mpegts", "m2ts": "mpegts", "mpg": "mpeg", "mpeg": "mpeg", "vob": "vob", "nut": "nut",
+    "tta": "tta", "wv": "wv", "voc": "voc", "mxf": "mxf_opatom", "oma": "oma",
+}  # fmt: skip
+CODECS = {  # where the format's own choice is none
+    "3g2": ["-c:a", "aac"],
+    "3gp": ["-c:a", "aac"],
+    "dts": ["-c:a", "dca", "-strict", "-2"],
+    "flv": ["-c:a", "libmp3lame"],
+    "mxf": ["-c:a", "pcm_s16le", "-ar", "48000"],
+    "oma": ["-c:a", "pcm_s16be"],
+    "opus": ["-ar", "48000"],
+}
+
+
+@pytest.mark.parametrize("suffix", sorted(FORMATS))
+def test_whatever_is_read_is_listed(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", "sine=440:d=0.5:r=44100"]
+    made = subprocess.run([*command, *CODECS.get(suffix, []), "-f", FORMATS[suffix], path], check=False)
+    if made.returncode:
+        pytest.skip("cannot be made here")
+    assert find_sounds([], tmp_path) == [path]
+    assert len(load_audio(path)) > 0.4 * 44_100
 
 
 def test_inputs_that_are_not_there(sounds, tmp_path):
@@ -179,11 +245,10 @@ def test_errors_that_would_meet_every_input_stop_at_once(kind):
 
 
 def run_script(work, *words):
-    parser = argparse_parser()
-    return run(work, parser, list(words))
+    return run(work, build_parser, list(words))
 
 
-def argparse_parser():
+def build_parser():
     parser = Parser("A script.")
     parser.prog = "script.py"
     add_shared_flags(parser)
@@ -204,6 +269,7 @@ def failing(error):
         (ParameterError("height 65", "a multiple of 8"), 2, "height 65 (expected a multiple of 8)"),
         (PaintingError("NaN"), 1, "NaN"),
         (KeyboardInterrupt(), 130, "interrupted"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "xx"), 2, "xx: File name too long"),
         (
             RuntimeError("boom\nmore"),
             1,

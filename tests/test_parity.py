@@ -9,10 +9,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from PIL import Image  # noqa: E402
-from tiny_checkpoints import FAMILIES, build_pipeline, save_checkpoints  # noqa: E402
 
-from sound_diffusion.model.model import SAMPLERS, Model, ModelDefaults, load_model  # noqa: E402
+from sound_diffusion.model.find import SAMPLERS, ModelDefaults  # noqa: E402
+from sound_diffusion.model.load import load_model  # noqa: E402
+from sound_diffusion.model.model import Model  # noqa: E402
 from sound_diffusion.painting import paint_batch, settings_for  # noqa: E402
+from tests.tiny_checkpoints import FAMILIES, build_pipeline, save_checkpoints  # noqa: E402
 
 # diffusers' schedulers and NumPy 2
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

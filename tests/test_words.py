@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from sound_diffusion.errors import ModelError, ParameterError
@@ -102,7 +104,7 @@ def test_shapes_have_to_agree(sound):
 @pytest.fixture(scope="module")
 def reading_folder(tmp_path_factory):
     """A tiny Stable Diffusion 1.x with a text encoder, as a diffusers folder."""
-    from tiny_checkpoints import build_pipeline
+    from tests.tiny_checkpoints import build_pipeline
 
     folder = tmp_path_factory.mktemp("models") / "reading"
     build_pipeline("sd1").save_pretrained(folder)
@@ -144,6 +146,56 @@ def texts_of_plots(monkeypatch):
 def pixels(path):
     with Image.open(path) as picture:
         return np.asarray(picture)
+
+
+@pytest.fixture(scope="module")
+def reading_model(reading_folder):
+    from sound_diffusion.model.load import load_model
+
+    return load_model(str(reading_folder), device="cpu")
+
+
+def cuts(caplog):
+    return [r.getMessage() for r in caplog.records if r.name.startswith("sound_diffusion")]
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    words=st.lists(st.sampled_from(["red", "apple", "planetary", "xylophonist", "a,b", "é"]), max_size=130)
+)
+def test_what_is_cut_off_a_prompt_is_counted_in_words(reading_model, caplog, words):
+    """Two tokens say where a prompt begins and ends; the others are those of its words in turn."""
+    caplog.clear()
+    reading_model._prompts.clear()
+    prompt = " ".join(words)
+    reading_model.encode_prompt(prompt)
+    tokens = [len(reading_model.pipeline.tokenizer(word).input_ids) - 2 for word in words]
+    kept = int((np.cumsum(tokens) <= 75).sum())
+    if kept == len(words):
+        assert cuts(caplog) == []
+    else:
+        [line] = cuts(caplog)
+        assert f"{len(words) - kept} of its {len(words)} words, from {words[kept]!r} on" in line
+
+
+def test_a_cut_prompt_is_said_once_and_reads_as_its_beginning(reading_model, caplog):
+    long, short = "stone " * 80, "stone " * 75
+    cut = reading_model.encode_prompt(long)
+    reading_model.encode_prompt(long)
+    assert len(cuts(caplog)) == 1
+    assert "5 of its 80 words" in cuts(caplog)[0]
+    np.testing.assert_array_equal(cut, reading_model.encode_prompt(short))
+
+
+def test_the_script_says_what_of_a_prompt_is_cut(reading_folder, tmp_path, capsys):
+    import audio2img
+
+    size = ["--H", "64", "--W", "64", "--ddim_steps", "1", "--device", "cpu"]
+    where = ["--model", str(reading_folder), "--outdir", str(tmp_path / "out")]
+    assert audio2img.main([*where, *size, "--textprompt", "red " * 90]) == 0
+    err = capsys.readouterr().err
+    assert err.count("WARNING") == 1
+    assert "15 of its 90 words, from 'red' on, are beyond the 77 tokens" in err
 
 
 def test_words_alone(script, tmp_path):

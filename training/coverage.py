@@ -21,9 +21,9 @@ import librosa
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.sound.audio import load_audio
 from training.corpus import FOLDER, draw, draw_window, open_corpus
-from training.sounds import SAMPLE_RATE
 
 SECONDS = 0.75
 N_FFT, HOP = 2048, 512

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import time
@@ -13,15 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sound_diffusion.errors import OutputError, ParameterError, VideoError
-from sound_diffusion.files import check_place, make_folder, run_name, write_atomically
+from sound_diffusion.files import check_name, make_folder, run_name, write_atomically
 from sound_diffusion.film.run_folder import RunFolder
 from sound_diffusion.film.timeline import Frame, Timeline, frame_features
 from sound_diffusion.film.video import FILM_SUFFIXES, Film, SoundTrack, encode_film
+from sound_diffusion.locks import hold
 from sound_diffusion.model.model import Model
-from sound_diffusion.painting import load_picture, paint_batch
+from sound_diffusion.painting import paint_batch
 from sound_diffusion.recipe import read_recipe, versions
 from sound_diffusion.requests import Plan, Request
 from sound_diffusion.sound.audio import stream_audio
+from sound_diffusion.starting_pictures import load_picture
 from sound_diffusion.typing import FloatArray
 from sound_diffusion.words import finish_embedding, pooled_words
 
@@ -58,9 +61,9 @@ class FilmRequest(Request):
         Frames painted at once with txt2img.
     preview : int or None
         Make a film of every n-th frame, in a run folder of its own.
-    keep_frames, audio, force, skip_existing : bool
+    keep_frames, audio, force, wait, skip_existing : bool
         Keep the frames when the film is done; put the sound into it; start over where the run folder holds
-        another request; leave out sounds whose film is there.
+        another request; wait where another run is at work in it; leave out sounds whose film is there.
     output : Path or None
         The film, or only its suffix. None: NAME.mp4 in the run folder.
     """
@@ -77,6 +80,7 @@ class FilmRequest(Request):
     audio: bool = True
     output: Path | None = None
     force: bool = False
+    wait: bool = False
     skip_existing: bool = False
 
     def __post_init__(self) -> None:
@@ -162,9 +166,9 @@ class Run:
         return {"path": str(self.film), "audio": self.plan.request.audio}
 
     def blocks(self) -> Iterator[FloatArray]:
-        """Stream the sound."""
+        """Stream the sound again, after it was read to the end once."""
         request = self.plan.request
-        return stream_audio(self.sound, offset=request.offset, duration=request.duration)
+        return stream_audio(self.sound, offset=request.offset, duration=request.duration, warn=False)
 
 
 def plan_films(request: FilmRequest, sounds: Sequence[Path]) -> FilmPlan:
@@ -202,7 +206,7 @@ def plan_films(request: FilmRequest, sounds: Sequence[Path]) -> FilmPlan:
         if other != sound:
             raise ParameterError(f"{other} and {sound} would share a run folder", "different file names")
     if request.output is not None and request.output.suffix:
-        check_place(request.output.parent)
+        check_name(request.output)
         if request.output.is_dir():
             raise ParameterError(f"--output {request.output}: a folder", "the name of a film")
     return FilmPlan.of(request)
@@ -230,7 +234,7 @@ def make_film(sound: Path, plan: FilmPlan, load: Callable[[], Model], bar: Progr
     AudioError
         If the sound cannot be used.
     RunFolderError
-        If the run folder holds frames of another request.
+        If the run folder holds frames of another request, or another run is at work in it.
     PaintingError, VideoError, OutputError
         If painting, encoding or saving fails; the frames that are done stay.
     KeyboardInterrupt
@@ -245,19 +249,21 @@ def make_film(sound: Path, plan: FilmPlan, load: Callable[[], Model], bar: Progr
     n_samples = sum(map(len, stream_audio(sound, offset=request.offset, duration=request.duration)))
     run = Run(sound, plan, request.timeline(n_samples, plan.defaults.window), folder)
     manifest = _manifest(run)
-    if request.force and not folder.belongs_to(manifest):
-        folder.clear()
-    try:
-        if folder.claim(manifest) != run.film_entry or not film.exists():
-            _paint_missing_frames(run, manifest["request"], load, bar)
-            _finish(run, manifest)
-    except KeyboardInterrupt:
-        done, n_frames = folder.count_frames(len(run.timeline)), len(run.timeline)
-        raise KeyboardInterrupt(
-            f"{done} of {n_frames} frames of {folder.path.name} are done; the same command continues"
-        ) from None
-    if not request.keep_frames:
-        folder.remove_frames()
+    make_folder(folder.path)
+    with hold(folder.path, wait=request.wait):
+        if request.force and not folder.belongs_to(manifest):
+            folder.clear()
+        try:
+            if folder.claim(manifest) != run.film_entry or not film.exists():
+                _paint_missing_frames(run, manifest["request"], load, bar)
+                _finish(run, manifest)
+        except KeyboardInterrupt:
+            done, n_frames = folder.count_frames(len(run.timeline)), len(run.timeline)
+            raise KeyboardInterrupt(
+                f"{done} of {n_frames} frames of {folder.path.name} are done; the same command continues"
+            ) from None
+        if not request.keep_frames:
+            folder.remove_frames()
     yield film
 
 
@@ -378,17 +384,28 @@ def _encode(run: Run, path: Path, recipe: dict[str, Any], *, n_frames: int, draf
     request = run.plan.request
     sound = SoundTrack(run.sound, request.offset, request.duration) if request.audio else None
     comment = json.dumps(recipe, sort_keys=True, ensure_ascii=False)
+    comment = comment.encode(errors="backslashreplace").decode()  # names that are no text, as JSON says them
     encode_film(Film(run.folder.frames, n_frames, run.timeline.shown_fps, sound, comment, draft), path)
 
 
 def _finish(run: Run, manifest: dict[str, Any]) -> None:
-    """Make film and contact sheet."""
+    """Make film and contact sheet; a sheet that fails is no reason to withhold the film."""
+    _encode(run, run.film, manifest["request"], n_frames=len(run.timeline))
+    try:
+        sheet = _contact_sheet(run)
+    except Exception as error:  # whatever matplotlib meets in fonts and caches
+        logger.warning("%s: no contact sheet (%s: %s)", run.film, type(error).__name__, error)
+    else:
+        with write_atomically(run.contact_sheet) as file:
+            file.write(sheet)
+    run.folder.finish(manifest, run.film_entry)
+
+
+def _contact_sheet(run: Run) -> bytes:
     from sound_diffusion.plots import contact_sheet, sound_overview
 
-    n_frames = len(run.timeline)
-    _encode(run, run.film, manifest["request"], n_frames=n_frames)
     overview = sound_overview(run.blocks(), run.timeline.n_samples)
-    frames = [(run.folder.frame(index), run.timeline[index].end) for index in range(n_frames)]
-    with write_atomically(run.contact_sheet) as file:
-        contact_sheet(frames, overview, file)
-    run.folder.finish(manifest, run.film_entry)
+    frames = [(run.folder.frame(index), run.timeline[index].end) for index in range(len(run.timeline))]
+    sheet = io.BytesIO()
+    contact_sheet(frames, overview, sheet)
+    return sheet.getvalue()

@@ -86,7 +86,7 @@ class RunFolder:
         OutputError
             If it cannot be written.
         """
-        for folder in (self.path, self.frames):
+        for folder in (self.path, self.frames):  # nobody else is at work here: the folder is locked
             remove_parts(folder)
         old = self._read_manifest()
         if old is None:

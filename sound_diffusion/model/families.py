@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sound_diffusion.errors import ModelError, ParameterError
-from sound_diffusion.model.checkpoints.formats import open_tensor_file
-from sound_diffusion.model.checkpoints.tensors import TensorFile, TensorRecord
-from sound_diffusion.model.checkpoints.unpickling import printable
+from sound_diffusion.model.tensors import StoredTensor, TensorFile, open_tensor_file, printable
 
 __all__ = ["CheckpointFamily", "TextEncoder", "checkpoint_family", "family_of"]
 
-CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIGS = Path(__file__).parent / "configs"
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
@@ -142,47 +140,47 @@ def family_of(file: TensorFile, prediction_type: str | None = None) -> Checkpoin
     """Find out which family an open file belongs to: see :func:`checkpoint_family`."""
     if prediction_type not in (None, *PREDICTION_TYPES):
         raise ParameterError(f"prediction type {prediction_type!r}", f"one of {', '.join(PREDICTION_TYPES)}")
-    records = file.records
+    tensors = file.tensors
     _check_unet(file)
-    width = _width(records)
-    if width not in FAMILIES or "edm_mean" in records:
+    width = _width(tensors)
+    if width not in FAMILIES or "edm_mean" in tensors:
         raise _not_whole(file, f"a model of an unknown family, with a cross-attention of {width}")
     family = FAMILIES[width]
     for part, prefix in [("VAE", VAE), *((e.name.replace("_", " "), e.prefix) for e in family.text_encoders)]:
-        if not any(name.startswith(prefix) for name in records):
+        if not any(name.startswith(prefix) for name in tensors):
             raise _not_whole(file, f"{family.name} without its {part}")
-    if family is SD2 and f"{UNET}label_emb.0.0.weight" in records:
+    if family is SD2 and f"{UNET}label_emb.0.0.weight" in tensors:
         raise _not_whole(file, "an image variation model (unCLIP)")
     return dataclasses.replace(
         family,
         prediction_type=prediction_type or _stated_prediction_type(file) or family.prediction_type,
-        zero_terminal_snr="ztsnr" in records,
+        zero_terminal_snr="ztsnr" in tensors,
     )
 
 
 def _check_unet(file: TensorFile) -> None:
     """Refuse, by its name, what has no UNet that paints from an embedding."""
-    records = file.records
-    first = records.get(f"{UNET}input_blocks.0.0.weight")
+    tensors = file.tensors
+    first = tensors.get(f"{UNET}input_blocks.0.0.weight")
     for prefix, what, remedy in PARTS:
         # A ControlNet may carry the model it was made for; anything else beside a UNet is part of it.
-        if (first is None or "ControlNet" in what) and any(name.startswith(prefix) for name in records):
+        if (first is None or "ControlNet" in what) and any(name.startswith(prefix) for name in tensors):
             raise _not_whole(file, what, remedy)
-    if first is None and any(name in records for name in VAES):
+    if first is None and any(name in tensors for name in VAES):
         raise _not_whole(file, "a VAE alone", "give the model to --model and this file to --vae")
     if first is None:
-        shown = ", ".join(printable(name) for name in list(records)[:3])
+        shown = ", ".join(printable(name) for name in list(tensors)[:3])
         raise _not_whole(file, f"unknown content: {shown or 'no tensors'}")
     channels = first.shape[1] if len(first.shape) == 4 else 0
     if channels != IN_CHANNELS:
         raise _not_whole(file, OTHER_IN_CHANNELS.get(channels, f"a UNet with {channels} input channels"))
-    conditioner = {name.split(".")[2] for name in records if name.startswith("conditioner.embedders.")}
-    if conditioner == {"0"} and any(name.startswith("conditioner.embedders.0.model.") for name in records):
+    conditioner = {name.split(".")[2] for name in tensors if name.startswith("conditioner.embedders.")}
+    if conditioner == {"0"} and any(name.startswith("conditioner.embedders.0.model.") for name in tensors):
         raise _not_whole(file, "the refiner of Stable Diffusion XL", "give the base model")
 
 
-def _width(records: Mapping[str, TensorRecord]) -> int:
-    for name, record in records.items():
+def _width(tensors: Mapping[str, StoredTensor]) -> int:
+    for name, record in tensors.items():
         if name.startswith(UNET) and name.endswith(".attn2.to_k.weight") and len(record.shape) == 2:
             return record.shape[1]
     return 0
@@ -194,13 +192,13 @@ def _stated_prediction_type(file: TensorFile) -> str | None:
     Three places are known: an empty tensor ``v_pred``, the model specification in the metadata of
     safetensors, and the training step of the official .ckpt files of Stable Diffusion 2.
     """
-    if "v_pred" in file.records:
+    if "v_pred" in file.tensors:
         return "v_prediction"
     specified = str(file.notes.get("modelspec.prediction_type", ""))
     if specified:
         return "v_prediction" if specified.startswith("v") else "epsilon"
     step = file.notes.get("global_step")
-    if _width(file.records) == SD2.width and isinstance(step, int):
+    if _width(file.tensors) == SD2.width and isinstance(step, int):
         return SD2_PREDICTION_TYPES.get(step)
     return None
 

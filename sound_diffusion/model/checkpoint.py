@@ -10,12 +10,13 @@ import dataclasses
 import functools
 import json
 import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from sound_diffusion.model.checkpoints.building import build_vae, filled, read_part, told_sizes
-from sound_diffusion.model.checkpoints.families import (
+from sound_diffusion.errors import ModelError
+from sound_diffusion.model.families import (
     CONFIGS,
     IN_CHANNELS,
     UNET,
@@ -25,16 +26,17 @@ from sound_diffusion.model.checkpoints.families import (
     checkpoint_family,
     family_of,
 )
-from sound_diffusion.model.checkpoints.formats import open_tensor_file
-from sound_diffusion.model.checkpoints.structure import text_encoder_sizes, unet_sizes
-from sound_diffusion.model.checkpoints.tensors import TensorFile
+from sound_diffusion.model.libraries import quiet_libraries
+from sound_diffusion.model.sizes import text_encoder_sizes, unet_sizes, vae_sizes
+from sound_diffusion.model.tensors import TensorFile, open_tensor_file, read_tensors
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["load_checkpoint_pipeline", "measured_family"]
+__all__ = ["filled", "load_checkpoint_pipeline", "load_vae_part", "measured_family"]
 
 NOISIEST_STEP = 999
+NO_FIT = "it is incomplete, or a part of it belongs to another kind of model"
 
 
 def load_checkpoint_pipeline(
@@ -71,7 +73,7 @@ def load_checkpoint_pipeline(
         suffix = "_2" if number else ""
         components[f"tokenizer{suffix}"] = _load_tokenizer(family, f"tokenizer{suffix}")
         components[encoder.name] = _load_text_encoder(file, family, encoder, torch_dtype)
-    components["vae"] = build_vae(file, VAE, _config(family, "vae"), torch_dtype)
+    components["vae"] = load_vae_part(file, VAE, _config(family, "vae"), torch_dtype)
     components["unet"] = _load_unet(file, family, torch_dtype)
     components["scheduler"] = _load_scheduler(family)
     return _assemble(family, components)
@@ -80,7 +82,7 @@ def load_checkpoint_pipeline(
 def measured_family(path: Path, prediction_type: str | None = None) -> CheckpointFamily:
     """Find out which family a checkpoint belongs to, and what its UNet predicts.
 
-    As :func:`sound_diffusion.model.checkpoints.checkpoint_family`; but where that leaves open what the UNet
+    As :func:`sound_diffusion.model.families.checkpoint_family`; but where that leaves open what the UNet
     predicts, it is loaded and measured, once for every file.
 
     Parameters
@@ -98,7 +100,7 @@ def measured_family(path: Path, prediction_type: str | None = None) -> Checkpoin
     Raises
     ------
     ModelError, ParameterError
-        As :func:`sound_diffusion.model.checkpoints.checkpoint_family`.
+        As :func:`sound_diffusion.model.families.checkpoint_family`.
     """
     family = checkpoint_family(path, prediction_type)
     if family.prediction_type is not None:
@@ -111,6 +113,7 @@ def measured_family(path: Path, prediction_type: str | None = None) -> Checkpoin
 def _measure_file(path: Path, _changed: int) -> str:
     import torch
 
+    quiet_libraries()
     logging.getLogger(__name__).warning("%s does not say what it predicts: measuring it", path)
     file = open_tensor_file(path)
     family = family_of(file)
@@ -122,13 +125,91 @@ def _measure_file(path: Path, _changed: int) -> str:
     )
 
 
+def load_vae_part(file: TensorFile, prefix: str, config: Mapping[str, Any], dtype: torch.dtype) -> Any:
+    """Load the VAE whose tensors' names begin with `prefix`, in the layout of Stable Diffusion.
+
+    Parameters
+    ----------
+    file : TensorFile
+    prefix : str
+    config : mapping
+        What shapes do not tell.
+    dtype : torch.dtype
+
+    Returns
+    -------
+    vae : AutoencoderKL
+        On the CPU, in evaluation mode.
+
+    Raises
+    ------
+    ModelError
+        If tensors are missing, or do not fit together.
+    """
+    from diffusers import AutoencoderKL
+    from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+
+    config = dict(config) | _told_sizes(file, "VAE", lambda: vae_sizes(file.tensors, prefix))
+    state = convert_ldm_vae_checkpoint(read_tensors(file, dtype, file.under(prefix)), config)
+    return filled(lambda: AutoencoderKL.from_config(config), state, f"{file.path}: VAE")
+
+
+def filled(build: Callable[[], Any], state: dict[str, torch.Tensor], name: str) -> Any:
+    """Build a model without memory of its own, and give it tensors of exactly the shapes it has.
+
+    The libraries only warn of a tensor that is missing, and paint with random numbers in its place.
+
+    Parameters
+    ----------
+    build : callable
+        Returns the model.
+    state : dict of str to torch.Tensor
+        Under the model's own names, or those of before diffusers 0.17 and transformers 5. What the model does
+        not know, such as counters of training, is left out.
+    name : str
+        What error messages call it.
+
+    Returns
+    -------
+    model : torch.nn.Module
+        In evaluation mode; it shares memory with `state`.
+
+    Raises
+    ------
+    ModelError
+        If a tensor is missing or has another shape, or the sizes make no model.
+    """
+    from accelerate import init_empty_weights
+
+    try:
+        with init_empty_weights():
+            model = build()
+    except (ValueError, TypeError, RuntimeError, AttributeError) as error:
+        raise ModelError(f"{name}: of sizes that make no model ({error})", remedy=NO_FIT) from error
+    known = {key.removeprefix("text_model."): tensor for key, tensor in state.items()}
+    if hasattr(model, "_fix_state_dict_keys_on_load"):  # the names of attention before diffusers 0.17
+        known = model._fix_state_dict_keys_on_load(known)
+    fitting = {}
+    for key, expected in model.state_dict().items():
+        tensor = known.get(key.removeprefix("text_model."))
+        if tensor is None:
+            raise ModelError(f"{name}: {key} is missing", remedy=NO_FIT)
+        if tensor.shape != expected.shape:
+            raise ModelError(
+                f"{name}: {key} of shape {tuple(tensor.shape)}", f"{tuple(expected.shape)}", NO_FIT
+            )
+        fitting[key] = tensor
+    model.load_state_dict(fitting, assign=True)
+    return model.eval()
+
+
 def _load_unet(file: TensorFile, family: CheckpointFamily, dtype: torch.dtype) -> Any:
     from diffusers import UNet2DConditionModel
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
     config = _config(family, "unet")
-    config |= told_sizes(file, "UNet", lambda: unet_sizes(file.records, UNET, config))
-    state = convert_ldm_unet_checkpoint(read_part(file, UNET, dtype), config)
+    config |= _told_sizes(file, "UNet", lambda: unet_sizes(file.tensors, UNET, config))
+    state = convert_ldm_unet_checkpoint(read_tensors(file, dtype, file.under(UNET)), config)
     return filled(lambda: UNet2DConditionModel.from_config(config), state, f"{file.path}: UNet")
 
 
@@ -140,10 +221,10 @@ def _load_text_encoder(
 
     entries = _config(family, encoder.name)
     what = encoder.name.replace("_", " ")
-    entries |= told_sizes(file, what, lambda: text_encoder_sizes(file.records, encoder.prefix, entries))
+    entries |= _told_sizes(file, what, lambda: text_encoder_sizes(file.tensors, encoder.prefix, entries))
     [architecture] = entries.pop("architectures")
     config = transformers.CLIPTextConfig(**entries)
-    state = read_part(file, encoder.prefix, dtype)
+    state = read_tensors(file, dtype, file.under(encoder.prefix))
     if encoder.is_open_clip:
         state = convert_open_clip_checkpoint(SimpleNamespace(config=config), state, encoder.prefix)
     else:
@@ -200,3 +281,11 @@ def _measured_prediction_type(unet: Any, tokenizer: Any, text_encoder: Any) -> s
 
 def _config(family: CheckpointFamily, part: str, file: str = "config.json") -> dict[str, Any]:
     return dict(json.loads((family.config_folder / part / file).read_text(encoding="utf-8")))
+
+
+def _told_sizes(file: TensorFile, what: str, read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return the sizes that `read` finds, or name what keeps it from finding them."""
+    try:
+        return read()
+    except (KeyError, IndexError, ValueError, ZeroDivisionError) as error:
+        raise ModelError(f"{file.path}: {what}: sizes cannot be told ({error})", remedy=NO_FIT) from error

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sound_diffusion.model.checkpoints.tensors import TensorRecord
+from sound_diffusion.model.tensors import StoredTensor
 
 __all__ = ["text_encoder_sizes", "unet_sizes", "vae_sizes"]
 
 CHANNELS_PER_HEAD = 64  # of Stable Diffusion 2.x and XL, and of every CLIP text encoder
 
 
-def unet_sizes(records: Mapping[str, TensorRecord], prefix: str, config: Mapping[str, Any]) -> dict[str, Any]:
+def unet_sizes(tensors: Mapping[str, StoredTensor], prefix: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """Read the sizes of a UNet.
 
     Parameters
     ----------
-    records : mapping of str to TensorRecord
+    tensors : mapping of str to StoredTensor
         All tensors of the file.
     prefix : str
         How the names of the UNet's tensors begin.
@@ -34,7 +34,7 @@ def unet_sizes(records: Mapping[str, TensorRecord], prefix: str, config: Mapping
     KeyError
         With the name of a tensor that is missing.
     """
-    shapes = _shapes(records, prefix)
+    shapes = _shapes(tensors, prefix)
     levels: list[list[int]] = [[]]
     for block in range(1, 1 + max(_numbers(shapes, "input_blocks."))):
         if f"input_blocks.{block}.0.op.weight" in shapes:
@@ -62,9 +62,9 @@ def unet_sizes(records: Mapping[str, TensorRecord], prefix: str, config: Mapping
     return sizes
 
 
-def vae_sizes(records: Mapping[str, TensorRecord], prefix: str) -> dict[str, Any]:
+def vae_sizes(tensors: Mapping[str, StoredTensor], prefix: str) -> dict[str, Any]:
     """Read the sizes of a VAE: entries for the configuration of ``AutoencoderKL``."""
-    shapes = _shapes(records, prefix)
+    shapes = _shapes(tensors, prefix)
     levels = len(_numbers(shapes, "encoder.down."))
     return {
         "block_out_channels": [shapes[f"encoder.down.{i}.block.0.conv1.weight"][0] for i in range(levels)],
@@ -76,13 +76,13 @@ def vae_sizes(records: Mapping[str, TensorRecord], prefix: str) -> dict[str, Any
 
 
 def text_encoder_sizes(
-    records: Mapping[str, TensorRecord], prefix: str, config: Mapping[str, Any]
+    tensors: Mapping[str, StoredTensor], prefix: str, config: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Read the sizes of a CLIP text encoder: entries for ``CLIPTextConfig``.
 
     A file may hold more layers than the family uses: Stable Diffusion 2.x reads the last but one.
     """
-    shapes = _shapes(records, prefix)
+    shapes = _shapes(tensors, prefix)
     if "positional_embedding" in shapes:
         positions, tokens = "positional_embedding", "token_embedding.weight"
         layers, inner = "transformer.resblocks.", "mlp.c_fc.weight"
@@ -104,9 +104,9 @@ def text_encoder_sizes(
     return sizes
 
 
-def _shapes(records: Mapping[str, TensorRecord], prefix: str) -> dict[str, tuple[int, ...]]:
+def _shapes(tensors: Mapping[str, StoredTensor], prefix: str) -> dict[str, tuple[int, ...]]:
     return {
-        name.removeprefix(prefix): record.shape for name, record in records.items() if name.startswith(prefix)
+        name.removeprefix(prefix): record.shape for name, record in tensors.items() if name.startswith(prefix)
     }
 
 

@@ -17,9 +17,8 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 
 from sound_diffusion.errors import ModelError  # noqa: E402
-from sound_diffusion.model.checkpoints import checkpoint_family  # noqa: E402
-from sound_diffusion.model.checkpoints.formats import open_tensor_file  # noqa: E402
-from sound_diffusion.model.checkpoints.tensors import read_tensors  # noqa: E402
+from sound_diffusion.model.families import checkpoint_family  # noqa: E402
+from sound_diffusion.model.tensors import open_tensor_file, read_tensors  # noqa: E402
 
 LIGHTNING = "pytorch_lightning.callbacks.model_checkpoint"
 
@@ -55,7 +54,7 @@ def lightning(monkeypatch):
 
 def check(path, tensors):
     file = open_tensor_file(path)
-    read = read_tensors(file, file.records, torch.float32)
+    read = read_tensors(file, torch.float32)
     assert read.keys() == tensors.keys()
     for name, tensor in tensors.items():
         assert torch.equal(read[name], tensor.detach().float()), name
@@ -63,13 +62,41 @@ def check(path, tensors):
     return file
 
 
-@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("protocol", [2, 3])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_what_torch_saves_is_read_exactly(tensors, tmp_path, protocol, zipped):
     path = tmp_path / "model.ckpt"
     torch.save(tensors, path, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
     check(path, tensors)
-    assert torch.load(path, weights_only=True).keys() == tensors.keys() if protocol == 2 else True
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_tensor_that_was_saved_without_its_data_is_refused(tmp_path, zipped):
+    path = tmp_path / "model.ckpt"
+    torch.save({"a": torch.ones(2, device="meta")}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ModelError, match="a: saved without its data"):
+        open_tensor_file(path)
+
+
+def test_a_file_of_the_old_layout_is_read_once_and_let_go(tensors, tmp_path):
+    path = tmp_path / "model.ckpt"
+    torch.save(tensors, path, _use_new_zipfile_serialization=False)
+    file = open_tensor_file(path)
+    [plain] = read_tensors(file, torch.float32, ["plain"]).values()
+    assert torch.equal(plain, tensors["plain"])
+    path.unlink()
+    assert file.loaded.keys() == tensors.keys() - {"plain"}
+    assert read_tensors(file, torch.float32, file.loaded.keys() | set()).keys() == tensors.keys() - {"plain"}
+    assert not file.loaded
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickle_that_torch_cannot_read_as_data_is_refused(tensors, tmp_path, protocol, zipped):
+    path = tmp_path / "model.ckpt"
+    torch.save(tensors, path, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ModelError, match=f"refused: a pickle of protocol {protocol}.*safetensors"):
+        open_tensor_file(path)
 
 
 def test_safetensors_are_read_exactly(tensors, tmp_path):
@@ -158,15 +185,16 @@ SYSTEM = Call(os.system, "touch executed")
 HOSTILE = {
     "os.system": (save({"state_dict": {"a": SYSTEM}}), "refused as unsafe: it contains posix.system"),
     "os.system, old format": (save({"a": SYSTEM}, zipped=False), "it contains posix.system"),
-    "os.system, bare pickle": (write(pickle.dumps(SYSTEM)), "it contains posix.system"),
-    "eval": (save([Call(eval, "open('executed', 'w')")]), "it contains builtins.eval"),
-    "getattr": (save([Call(getattr, "x", "y")]), "it contains builtins.getattr"),
+    "os.system, bare pickle": (write(pickle.dumps(SYSTEM, 2)), "it contains posix.system"),
+    "os.system, bare pickle of today": (write(pickle.dumps(SYSTEM)), "refused: a pickle of protocol"),
+    "eval": (save([Call(eval, "open('executed', 'w')")]), "it contains eval"),
+    "getattr": (save([Call(getattr, "x", "y")]), "it contains getattr"),
     "torch.load": (save([Call(torch.load, "x")]), "it contains torch.serialization.load"),
     "zip bomb": (zip_bomb, "compressed inside"),
     "overlapping zip": (overlapping_zip, "its parts overlap"),
     "stretched tensor": (save({"a": torch.zeros(1).expand(10**12)}), "damaged: shape"),
     "many views": (many_views, "it declares 1048576000 bytes of tensors"),
-    "wrong shape": (negative_shape, "damaged: shape"),
+    "wrong shape": (negative_shape, "damaged"),
     "truncated": (truncated(True), "cut short or damaged"),
     "truncated, old format": (truncated(False), "cut short"),
     "web page": (write(b"\n<!DOCTYPE html><html><title>Sign in</title>"), "a web page"),
@@ -179,13 +207,16 @@ HOSTILE = {
     "folder": (Path.mkdir, "a folder"),
     "missing": (lambda path: None, "no such file"),
     "another zip": (lambda path: zipfile.ZipFile(path, "w").close(), "an archive, but not of weights"),
-    "endless pickle": (write(b"\x80\x02}"), "its pickle cannot be followed"),
-    "unknown instruction": (write(b"\x80\x02Q."), "pickle instruction BINPERSID|cannot be followed"),
-    "old instruction": (write(b"\x80\x02(i__main__\nx\n."), "the pickle instruction INST"),
-    "deep name": (write(b"\x80\x04)" + b"\x85" * 100_000 + b"\x8c\x01x\x93."), "a name that is not text"),
+    "endless pickle": (write(b"\x80\x02}"), "cannot follow its pickle"),
+    "unknown instruction": (write(b"\x80\x02Q."), "cannot follow its pickle"),
+    "old instruction": (write(b"\x80\x02(i__main__\nx\n."), "pickle instructions other than"),
+    "deep name": (
+        write(b"\x80\x04)" + b"\x85" * 100_000 + b"\x8c\x01x\x93."),
+        "refused: a pickle of protocol 4",
+    ),
     "deep shape": (
         write(b"\x80\x02ctorch\nSize\n)" + b"\x85" * 100_000 + b"\x85R."),
-        "a tuple that is not a count",
+        "cannot follow its pickle",
     ),
     "state within itself": (
         write(b"\x80\x02}q\x00X\x0a\x00\x00\x00state_dicth\x00s."),
@@ -205,7 +236,7 @@ HOSTILE = {
     ),
     "safetensors of many dimensions": (
         safetensors('{"a":{"dtype":"F32","shape":[' + "1," * 99 + '1],"data_offsets":[0,4]}}', bytes(4)),
-        "shape and strides do not fit",
+        "of 9 dimensions",
     ),
     "safetensors of huge shape": (
         safetensors('{"a":{"dtype":"F32","shape":[1' + "0" * 400 + '],"data_offsets":[0,4]}}', bytes(4)),
@@ -279,7 +310,7 @@ def test_damage_anywhere_is_refused_or_harmless(tensors, tmp_path, rng):
         path.write_bytes(damaged)
         with suppress(ModelError):
             file = open_tensor_file(path)
-            read_tensors(file, file.records, torch.float32)
+            read_tensors(file, torch.float32)
 
 
 def test_nothing_heavy_is_imported_to_refuse_a_file(tmp_path):
@@ -288,7 +319,7 @@ def test_nothing_heavy_is_imported_to_refuse_a_file(tmp_path):
     (tmp_path / "page.ckpt").write_bytes(b"<html>")
     program = (
         "import sys\nfrom pathlib import Path\n"
-        "from sound_diffusion.model.checkpoints import checkpoint_family\n"
+        "from sound_diffusion.model.families import checkpoint_family\n"
         f"try: checkpoint_family(Path({str(tmp_path / 'page.ckpt')!r}))\n"
         "except ValueError: print([name for name in ('torch', 'numpy', 'diffusers') if name in sys.modules])"
     )
