@@ -19,11 +19,11 @@ import numpy as np
 
 import sound_diffusion as sd
 from sound_diffusion.constants import N_ROWS, SAMPLE_RATE, SD1_WIDTH
+from sound_diffusion.inputs import SOUND_SUFFIXES
 from sound_diffusion.sound.embeddings import SCALINGS, scale
 
 SECONDS, STRETCHES = 3.0, 3
 EXTREMES = (-28.1, 33.1)  # of the empty prompt of Stable Diffusion 1.x
-SUFFIXES = (".wav", ".ogg", ".flac", ".mp3", ".m4a")
 
 
 def stand_in() -> np.ndarray:
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     prompt = sd.load_model(options.model).empty_prompt if options.model else stand_in()
     width = SD1_WIDTH if prompt is None else prompt.shape[1]
-    paths = sorted(path for path in options.sounds.iterdir() if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in options.sounds.iterdir() if path.suffix.lower() in SOUND_SUFFIXES)
     parts = [list(stretches(path)) for path in paths]
     pieces = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     print(f"{len(pieces)} stretches of {len(parts)} sounds. Different sounds / one sound.\n")

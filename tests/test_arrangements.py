@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sound_diffusion.constants import SAMPLE_RATE
 from training import song, voices
 from training.arrangements import electronics, figures, harmony, mastering, pieces, rhythm, score, styles
 from training.arrangements.composition import compose
-from training.arrangements.score import SAMPLE_RATE, Note, Part
+from training.arrangements.score import Note, Part
 
 needs_fluidsynth = pytest.mark.skipif(bool(score.missing_tools()), reason=str(score.missing_tools()))
 needs_espeak = pytest.mark.skipif(bool(voices.missing_tools()), reason=str(voices.missing_tools()))

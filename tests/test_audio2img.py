@@ -518,7 +518,7 @@ def test_bad_flag(audio2img, model_loads, sine_file, start_picture, tmp_path, ou
 
 
 def test_scaling_that_needs_a_text_encoder(audio2img, sine_file, out):
-    for scaling in ("range", "clip"):
+    for scaling in ("range", "clip", "whiten"):
         done = audio2img("--prompt", sine_file, "--scaling", scaling, "--quiet")
         assert done.code == 2
         assert "empty prompt" in done.error

@@ -6,9 +6,9 @@ import soundfile
 
 import sound_diffusion as sd
 from benchmarks import similarity
+from sound_diffusion.constants import SAMPLE_RATE
 from training import corpus, coverage, fields, whitening
 from training.arrangements import score
-from training.sounds import SAMPLE_RATE
 
 
 def rng_of(seed=0):

@@ -297,6 +297,31 @@ def test_inspect_prints_text_and_sound_side_by_side(script, sine_file):
     assert scaled_mean == pytest.approx(text_mean, abs=1e-3)
 
 
+@pytest.mark.parametrize("feature", ["fft", "melspectrogram"])
+def test_a_whitened_sound_is_inspected_and_painted_with_words_and_without(
+    script, sine_file, feature, tmp_path
+):
+    whitened = ("--prompt", sine_file, "--feature", feature, "--scaling", "whiten")
+    code, out, err = script(*whitened, "--inspect")
+    assert (code, err) == (0, [])
+    text_mean, scaled_mean = (float(out[index].split()[-2]) for index in (3, 7))
+    assert scaled_mean == pytest.approx(text_mean, abs=1e-3)
+    painted = {}
+    for name, flags in {"whiten": whitened, "clip": (*whitened[:-1], "clip")}.items():
+        for words in ((), ("--textprompt", "a red apple")):
+            code, out, err = script(*flags, *words)
+            assert (code, err) == (0, [])
+            painted[name, words] = pixels(tmp_path / out[0]).tobytes()
+    assert len(set(painted.values())) == 4
+
+
+def test_a_matrix_from_elsewhere_cannot_be_whitened(script, tmp_path):
+    np.save(tmp_path / "own.npy", np.ones((77, 768), np.float32))
+    code, out, err = script("--prompt", tmp_path / "own.npy", "--scaling", "whiten")
+    assert (code, out, len(err)) == (2, [], 1)
+    assert re.search("'whiten' of 'embedding'.*use another --scaling", err[0])
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import butter, sosfilt
 
+from sound_diffusion.constants import SAMPLE_RATE
 from training.arrangements import render_piece
 from training.fields import draw_field
-from training.sounds import SAMPLE_RATE, draw_sound, log_uniform
+from training.sounds import draw_sound, log_uniform
 from training.voices import render_voice
 
 FOLDER = Path(__file__).parent / "work" / "corpus"

@@ -21,9 +21,10 @@ import librosa
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from sound_diffusion.constants import SAMPLE_RATE
+from sound_diffusion.inputs import SOUND_SUFFIXES
 from sound_diffusion.sound.audio import load_audio
 from training.corpus import FOLDER, draw, draw_window, open_corpus
-from training.sounds import SAMPLE_RATE
 
 SECONDS = 0.75
 N_FFT, HOP = 2048, 512
@@ -35,7 +36,6 @@ FLOOR = 1e-9
 QUIET = -60.0  # decibels: windows below are not compared
 FEWEST = 4  # sounds
 PERCENTILES = (5, 25, 50, 75, 95)
-SUFFIXES = (".wav", ".ogg", ".flac", ".mp3", ".m4a")
 
 
 def measure(y: np.ndarray) -> dict[str, float]:
@@ -140,7 +140,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--corpus", type=Path, default=FOLDER, help="the corpus (default: %(default)s)")
     parser.add_argument("--count", type=int, default=2000, help="training windows (default: %(default)s)")
     options = parser.parse_args(argv)
-    paths = sorted(path for path in options.sounds.iterdir() if path.suffix in SUFFIXES)
+    paths = sorted(path for path in options.sounds.iterdir() if path.suffix.lower() in SOUND_SUFFIXES)
     if len(paths) < FEWEST:
         parser.error(f"{options.sounds}: {len(paths)} sounds, expected at least {FEWEST} to compare with")
     rng = np.random.default_rng(0)

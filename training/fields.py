@@ -8,7 +8,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import butter, lfilter, oaconvolve, sosfilt
 
-from training.sounds import SAMPLE_RATE, log_uniform
+from sound_diffusion.constants import SAMPLE_RATE
+from training.sounds import log_uniform
 
 
 def band(y: np.ndarray, low: float, high: float, order: int = 1) -> np.ndarray:

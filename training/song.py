@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from sound_diffusion.constants import SAMPLE_RATE
 from training.arrangements import electronics, score
 from training.arrangements.mastering import Master, finish
 from training.arrangements.pieces import pumping
-from training.arrangements.score import SAMPLE_RATE, Note, Part
+from training.arrangements.score import Note, Part
 
 PATH = Path(__file__).resolve().parent.parent / "examples" / "song.ogg"
 BEAT = 60 / 126  # seconds

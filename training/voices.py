@@ -10,12 +10,13 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
+from sound_diffusion.constants import SAMPLE_RATE
 from training.arrangements import electronics
 from training.arrangements.figures import Passage, melody
 from training.arrangements.harmony import SCALES, draw_chords, key_of
 from training.arrangements.mastering import Master, finish
 from training.arrangements.rhythm import make_grid
-from training.arrangements.score import SAMPLE_RATE, Part
+from training.arrangements.score import Part
 
 LANGUAGES = "en-us en-gb de fr es it pt nl pl sv fi tr el hi ru hu"
 VARIANTS = "m1 m2 m3 m4 m5 m6 m7 f1 f2 f3 f4 f5 croak whisper klatt klatt2"

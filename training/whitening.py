@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--corpus", type=Path, default=FOLDER, help="the corpus (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=CONSTANTS, help="the file (default: %(default)s)")
-    parser.add_argument("--count", type=int, default=1500, help="windows of music (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=500, help="windows of music (default: %(default)s)")
     options = parser.parse_args(argv)
     rng = np.random.default_rng(0)
     pieces = open_corpus(options.corpus).music

@@ -9,7 +9,8 @@ from functools import lru_cache
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-from training.arrangements.score import SAMPLE_RATE, Note, Part
+from sound_diffusion.constants import SAMPLE_RATE
+from training.arrangements.score import Note, Part
 
 TABLE = 4096  # samples of one cycle
 TOP = 16_000.0  # hertz: oscillators have no partials above

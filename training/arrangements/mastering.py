@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import minimum_filter1d, uniform_filter1d
 from scipy.signal import butter, oaconvolve, sosfilt
 
-from training.arrangements.score import SAMPLE_RATE
+from sound_diffusion.constants import SAMPLE_RATE
 
 SILENCE = 1e-6  # RMS
 BLOCK = 64  # samples between two values of the compressor's gain

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from scipy.signal import lfilter
 
+from sound_diffusion.constants import SAMPLE_RATE
 from training.arrangements import electronics, score
 from training.arrangements.composition import Piece, Section, compose
 from training.arrangements.mastering import Master, finish
 from training.arrangements.rhythm import Grid
-from training.arrangements.score import SAMPLE_RATE, Part
+from training.arrangements.score import Part
 from training.arrangements.styles import Style
 
 

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-SAMPLE_RATE = 44_100
+from sound_diffusion.constants import SAMPLE_RATE
+
 DRUM_CHANNEL = 9
 MELODIC_CHANNELS = tuple(channel for channel in range(16) if channel != DRUM_CHANNEL)
 DIVISION = 480  # ticks a quarter note; at MIDI's default tempo, half a second, 960 ticks are one second
