@@ -18,16 +18,20 @@ if TYPE_CHECKING:
     from sound_diffusion.model.model import Model, load_model
     from sound_diffusion.painting import PaintSettings, paint, paint_batch
     from sound_diffusion.sound.audio import load_audio, stream_audio
+    from sound_diffusion.sound.descriptors import DESCRIPTORS, Descriptors, describe
     from sound_diffusion.sound.embeddings import embed, load_embedding, scale
     from sound_diffusion.sound.features import FEATURES, extract, extract_at
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DESCRIPTORS",
     "FEATURES",
+    "Descriptors",
     "Model",
     "PaintSettings",
     "SoundDiffusionError",
+    "describe",
     "embed",
     "extract",
     "extract_at",
@@ -41,6 +45,9 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "DESCRIPTORS": "sound.descriptors",
+    "Descriptors": "sound.descriptors",
+    "describe": "sound.descriptors",
     "FEATURES": "sound.features",
     "Model": "model.model",
     "PaintSettings": "painting",

@@ -19,7 +19,16 @@ from sound_diffusion.constants import LARGEST_SAMPLE, N_ROWS, SAMPLE_RATE, SD1_W
 from sound_diffusion.errors import AudioError, ParameterError
 from sound_diffusion.typing import FloatArray, IntArray
 
-__all__ = ["FEATURES", "Feature", "extract", "extract_at", "get_feature", "picture_moments"]
+__all__ = [
+    "FEATURES",
+    "Feature",
+    "extract",
+    "extract_at",
+    "get_feature",
+    "hann",
+    "mel_filters",
+    "picture_moments",
+]
 
 MEL_N_FFT = 2048  # samples, librosa's default
 N_MELS = 128
@@ -214,7 +223,7 @@ def _segments(y: FloatArray, starts: IntArray, length: int) -> FloatArray:
 
 
 @cache
-def _hann(length: int) -> FloatArray:
+def hann(length: int) -> FloatArray:
     """Periodic Hann window, as ``scipy.signal.get_window("hann", length)``, whose import takes long."""
     window: FloatArray = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)
     return window
@@ -224,7 +233,7 @@ def _magnitudes(y: FloatArray, moments: IntArray, n_fft: int) -> FloatArray:
     """Columns of ``librosa.stft``, transposed, centred on the moments: (len(moments), n_fft // 2 + 1)."""
     import scipy.fft
 
-    frames = _segments(y, moments - n_fft // 2, n_fft) * _hann(n_fft)
+    frames = _segments(y, moments - n_fft // 2, n_fft) * hann(n_fft)
     spectrum: FloatArray = np.abs(scipy.fft.rfft(frames, axis=1, overwrite_x=True))
     return spectrum
 
@@ -252,7 +261,8 @@ def _evaluate_fft(y: FloatArray, moments: IntArray, width: int) -> FloatArray:
 
 
 @cache
-def _mel_filters() -> FloatArray:
+def mel_filters() -> FloatArray:
+    """Librosa's mel filters for spectra of 2,048 samples: shape (1025, 128), Slaney-normalised."""
     from librosa.filters import mel
 
     filters: FloatArray = mel(sr=SAMPLE_RATE, n_fft=MEL_N_FFT, n_mels=N_MELS)
@@ -261,7 +271,7 @@ def _mel_filters() -> FloatArray:
 
 def _mel_decibels(y: FloatArray, moments: IntArray) -> FloatArray:
     """Mel spectrum in dB above the floor of the dynamic range, in [0, 80]: (len(moments), n_mels)."""
-    power = _magnitudes(y, moments, MEL_N_FFT) ** 2 @ _mel_filters()
+    power = _magnitudes(y, moments, MEL_N_FFT) ** 2 @ mel_filters()
     decibels = 10 * np.log10(np.maximum(power, np.float32(1e-10))) - (MEL_TOP_DB - DYNAMIC_RANGE_DB)
     clipped: FloatArray = np.clip(decibels, 0, DYNAMIC_RANGE_DB, dtype=np.float32)
     return clipped
