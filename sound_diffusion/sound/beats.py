@@ -41,7 +41,8 @@ def track_beats(onset_envelope: DoubleArray) -> DoubleArray:
     padded = np.concatenate([np.zeros(SILENT_HOPS), onset_envelope])
     hops = beat_track(onset_envelope=padded, bpm=tempo, sr=SAMPLE_RATE, hop_length=HOP, trim=False)[1]
     heard = _without_silent_ends(padded, np.asarray(hops)) - SILENT_HOPS
-    return heard * (HOP / SAMPLE_RATE) if len(heard) > 1 else np.empty(0)
+    seconds = heard * np.float64(HOP / SAMPLE_RATE)
+    return seconds if len(heard) > 1 else np.empty(0)
 
 
 def _tempo(onset_envelope: DoubleArray) -> DoubleArray:
@@ -63,5 +64,5 @@ def _without_silent_ends(onset_envelope: DoubleArray, hops: IntArray) -> IntArra
     strengths = np.array(
         [onset_envelope[max(hop - NEAR_BEAT, 0) : hop + NEAR_BEAT + 1].max() for hop in hops]
     )
-    heard = np.flatnonzero(strengths >= WEAKEST_BEAT * strengths.max()) if len(hops) else []
-    return hops[heard[0] : heard[-1] + 1] if len(heard) else hops[:0]
+    heard = np.flatnonzero(strengths >= WEAKEST_BEAT * strengths.max(initial=0))
+    return hops[heard[0] : heard[-1] + 1] if len(heard) else hops
