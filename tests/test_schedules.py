@@ -1,5 +1,6 @@
 """Schedules: Deforum's strings have Deforum's numbers, and any other text is a number a frame or one line."""
 
+import io
 import itertools
 import math
 import re
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.functions import FUNCTIONS
 from sound_diffusion.film.positions import parse_position
-from sound_diffusion.film.schedules import Limits, export_schedule, parse_schedule
+from sound_diffusion.film.schedules import Limits, export_schedule, parse_schedule, write_table
 from sound_diffusion.film.variables import Variables, read_series
 
 N_FRAMES, FPS = 120, Fraction(12)
@@ -309,6 +310,14 @@ def test_what_is_exported_is_read_again(values):
 
 def test_export_is_deforums_notation():
     assert export_schedule(np.array([0.12, 0.4, -0.0])) == "0:(0.1200), 1:(0.4000), 2:(0.0000)"
+
+
+def test_tables_are_csv():
+    file = io.BytesIO()
+    write_table(
+        Fraction(24000, 1001), {"onset": np.array([0, 0.5]), "zoom": np.array([1, 1.0123456789])}, file
+    )
+    assert file.getvalue().decode() == "seconds,frame,onset,zoom\n0.000000,0,0,1\n0.041708,1,0.5,1.01235\n"
 
 
 @pytest.mark.parametrize("text", ["", "b", "1x", "1..2", "99" * 300, "3 4", "t"])

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sound_diffusion.typing import FloatArray
+from sound_diffusion.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["COLOR_SPACES", "from_lab", "match_colors", "to_lab"]
+__all__ = ["COLOR_SPACES", "from_lab", "linear_light", "match_colors", "to_lab"]
 
 COLOR_SPACES = ("none", "LAB", "HSV", "RGB")
 N_BINS = 256
@@ -64,13 +64,19 @@ def match_colors(picture: Image.Image, reference: Image.Image, space: str, stren
 
 def _shifts(values: FloatArray, wanted: FloatArray, limits: tuple[float, float]) -> FloatArray:
     """What has to be added to values to give them the histogram of others."""
-    counts, edges = np.histogram(np.clip(values, *limits), N_BINS, limits)
-    wanted_counts = np.histogram(np.clip(wanted, *limits), N_BINS, limits)[0]
-    middles = (edges[:-1] + edges[1:]) / 2
+    counts, wanted_counts = _histogram(values, limits), _histogram(wanted, limits)
+    middles = limits[0] + (np.arange(N_BINS) + 0.5) * (limits[1] - limits[0]) / N_BINS
     here, there = counts > 0, wanted_counts > 0
     shares, wanted_shares = np.cumsum(counts) / values.size, np.cumsum(wanted_counts) / wanted.size
     matched = np.interp(shares[here], wanted_shares[there], middles[there])
-    return np.interp(values, middles[here], matched - middles[here]).astype(np.float32)
+    shifts: FloatArray = np.interp(values, middles[here], matched - middles[here]).astype(np.float32)
+    return shifts
+
+
+def _histogram(values: FloatArray, limits: tuple[float, float]) -> IntArray:
+    """Count values in bins of equal width; ``numpy.histogram`` takes five times as long."""
+    bins = ((values - limits[0]) * (N_BINS / (limits[1] - limits[0]))).astype(np.int64)
+    return np.bincount(np.clip(bins, 0, N_BINS - 1).ravel(), minlength=N_BINS)
 
 
 def _to_space(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], space: str) -> FloatArray:
@@ -95,7 +101,7 @@ def _to_rgb(pixels: FloatArray, space: str) -> FloatArray:
 
 
 @cache
-def _linear_light() -> FloatArray:
+def linear_light() -> FloatArray:
     """Light of every 8-bit value of sRGB, in [0, 1], shape (256,)."""
     values = np.arange(256) / 255
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
@@ -113,7 +119,7 @@ def to_lab(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> FloatArra
     lab : np.ndarray [shape=(..., 3), dtype=float32]
         L in [0, 100], a and b about [-100, 100].
     """
-    xyz = _linear_light()[pixels] @ (XYZ_OF_RGB / WHITE[:, None]).T.astype(np.float32)
+    xyz = linear_light()[pixels] @ (XYZ_OF_RGB / WHITE[:, None]).T.astype(np.float32)
     roots = np.where(xyz > LAB_KNEE**3, np.cbrt(xyz), xyz / (3 * LAB_KNEE**2) + np.float32(4 / 29))
     x, y, z = np.moveaxis(roots, -1, 0)
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).astype(np.float32)

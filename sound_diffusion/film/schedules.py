@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import IO
 
 import numpy as np
 
@@ -24,6 +26,7 @@ __all__ = [
     "Schedule",
     "export_schedule",
     "parse_schedule",
+    "write_table",
 ]
 
 LONGEST_SCHEDULE = 250_000  # characters: keyframes for every frame of twenty minutes
@@ -200,6 +203,24 @@ def export_schedule(values: DoubleArray) -> str:
         A key for every frame, with four decimals.
     """
     return ", ".join(f"{frame}:({value + 0.0:.4f})" for frame, value in enumerate(values.tolist()))
+
+
+def write_table(fps: Fraction, columns: Mapping[str, DoubleArray], file: IO[bytes]) -> None:
+    """Write numbers over time as CSV: ``seconds``, ``frame``, and a column for each name.
+
+    Parameters
+    ----------
+    fps : Fraction
+        Frames a second.
+    columns : mapping from str to np.ndarray [shape=(n,), dtype=float64]
+        At least one.
+    file : binary file
+    """
+    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+    lines = [",".join(["seconds", "frame", *columns])]
+    for frame, row in enumerate(rows):
+        lines.append(",".join([f"{float(frame / fps):.6f}", str(frame), *(f"{value:.6g}" for value in row)]))
+    file.write(("\n".join(lines) + "\n").encode())
 
 
 def _parse_keys(text: str) -> Iterator[tuple[Position, float | Expression]]:

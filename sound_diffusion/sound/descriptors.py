@@ -74,7 +74,7 @@ DESCRIPTORS = {
         Descriptor("percussive", "what is short and broad in the spectrum, root mean square", np.max, 1e-3),
         Descriptor("harmonic", "what is long and narrow in the spectrum, root mean square", np.mean, 1e-3),
         Descriptor("centroid", "centre of the magnitude spectrum, Hz", np.mean, 20.0),
-        Descriptor("flatness", "0 a tone, 1 white noise", np.mean, 1e-2),
+        Descriptor("flatness", "0 a tone, 1 white noise", np.mean, 1e-4),
         Descriptor("flux", "distance between successive magnitude spectra", np.max, 1.0),
         Descriptor("pitch", "fundamental, MIDI number; held where there is none", np.median, 0.5),
     )
