@@ -82,7 +82,7 @@ def _histogram(values: FloatArray, limits: tuple[float, float]) -> IntArray:
 def _to_space(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], space: str) -> FloatArray:
     if space == "LAB":
         return to_lab(pixels)
-    rgb = pixels.astype(np.float32) / 255
+    rgb: FloatArray = pixels.astype(np.float32) / np.float32(255)
     if space == "HSV":
         from matplotlib.colors import rgb_to_hsv
 
