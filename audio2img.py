@@ -8,101 +8,32 @@ The paths of the pictures are printed to stdout. Every picture carries its recip
 command that makes it again.
 """
 
-import argparse
-import functools
-import logging
-import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+try:  # Ctrl-C ends the script without a traceback also while imports take their time
+    from collections.abc import Iterator, Sequence
 
-from sound_diffusion.cli import Parser, ProgressBar, add_shared_flags, run, shared_options
-from sound_diffusion.inputs import each_input, find_sounds
+    from sound_diffusion.cli import leave, run
+    from sound_diffusion.options import PictureOptions
+except KeyboardInterrupt:
+    raise SystemExit(130) from None
 
 
-def build_parser() -> Parser:
-    """Declare the flags."""
-    parser = Parser(__doc__, __file__)
-    parser.add_argument(
-        "--prompt", type=Path, nargs="+", default=[], metavar="PATH", help="sounds, or .npy embeddings"
-    )
-    parser.add_argument("--input_folder", type=Path, metavar="FOLDER", help="paint every sound in it")
-    parser.add_argument(
-        "--from-file", type=Path, metavar="FILE", help="paint the sounds that it lists, one a line"
-    )
-    parser.add_argument(
-        "--recipe", type=Path, metavar="PICTURE", help="print the command that makes it again"
-    )
-    parser.add_argument("--inspect", action="store_true", help="print statistics of sound and text instead")
-    parser.add_argument(
-        "--outdir",
-        type=Path,
-        metavar="FOLDER",
-        help="folder for results (default: outputs/audio2img-samples, or txt2img-samples for words alone)",
-    )
-    parser.add_argument(
-        "--n_samples", type=int, default=1, metavar="N", help="pictures in a batch, seeds ascending"
-    )
-    parser.add_argument("--n_iter", type=int, default=1, metavar="N", help="batches of every sound")
-    parser.add_argument("--fixed_code", action="store_true", help="start all batches from the same noise")
-    parser.add_argument(
-        "--strength", type=float, help="how much of --init-img is forgotten, in [0, 1] (default: 0.75)"
-    )
-    parser.add_argument("--skip_grid", action="store_true", help="save no grid of several pictures")
-    parser.add_argument("--skip_save", action="store_true", help="save the grid alone")
-    parser.add_argument(
-        "--skip-existing",
-        action="store_true",
-        help="do not paint again what is there; a missing plot or embedding is made",
-    )
-    parser.add_argument(
-        "--save-embedding", type=Path, metavar="FILE.npy", help="save the matrix that is painted"
-    )
-    parser.add_argument(
-        "--plot", action="store_true", help="save a plot of sound, embedding and picture as well"
-    )
-    add_shared_flags(parser)
-    return parser
-
-
-def paint(args: argparse.Namespace) -> Iterator[str]:
-    """Yield the path of every file that is written, or the command of a recipe."""
+def work(options: PictureOptions) -> Iterator[str]:
+    """Yield the path of every file that is written, or what else was asked for."""
     from sound_diffusion import pictures
-    from sound_diffusion.recipe import changes_since, read_recipe, recipe_command
+    from sound_diffusion.recipe import command_again
 
-    if args.recipe is not None:
-        recipe = read_recipe(args.recipe)
-        for change in changes_since(recipe):
-            logging.getLogger("sound_diffusion").warning("the picture would come out different: %s", change)
-        yield recipe_command(recipe)
-        return
-    words_alone = args.textprompt is not None and not (args.prompt or args.input_folder or args.from_file)
-    request = pictures.PictureRequest(
-        **shared_options(args),
-        outdir=args.outdir or Path("outputs") / ("txt2img-samples" if words_alone else "audio2img-samples"),
-        fixed_code=args.fixed_code,
-        n_samples=args.n_samples,
-        n_iter=args.n_iter,
-        grid=not args.skip_grid,
-        save_samples=not args.skip_save,
-        plot=args.plot,
-        save_embedding=args.save_embedding,
-        skip_existing=args.skip_existing,
-    )
-    sounds = [None] if words_alone else find_sounds(args.prompt, args.input_folder, args.from_file)
-    plan = pictures.plan_pictures(request, sounds)
-    load = functools.cache(request.load)
-    if args.inspect:
-        yield from each_input(sounds, lambda sound: pictures.inspect_sound(sound, plan, load))
-        return
-    with ProgressBar(plan.n_steps * len(sounds), "step", quiet=args.quiet) as bar:
-        paths = each_input(sounds, lambda sound: pictures.paint_sound(sound, plan, load, bar.update))
-        yield from map(str, paths)
+    if options.recipe is not None:
+        yield command_again(options.recipe)
+    elif options.inspect:
+        yield from pictures.inspect_sounds(options)
+    else:
+        yield from map(str, pictures.paint_pictures(options))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the script and return its exit status."""
-    return run(paint, build_parser(), argv)
+    return run(work, PictureOptions, __doc__, argv)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,6 +1,6 @@
 """Measure how much consecutive frames of a film differ, by strength.
 
-    python benchmarks/chained_strength.py [--sound examples/windchimes.wav] [--strengths 0.2 0.4 0.7]
+    python -m benchmarks.chained_strength [--sound examples/windchimes.wav] [--strengths 0.2 0.4 0.7]
 
 Makes the film of a sound with each strength and prints the mean absolute difference between consecutive
 frames, out of 255, beside that of frames painted independently (txt2img with ascending seeds).
@@ -13,8 +13,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import audio2video
 

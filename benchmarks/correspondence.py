@@ -1,5 +1,7 @@
 """How well the pictures of the embedded model say what they are meant to say.
 
+    python -m benchmarks.correspondence
+
 Every row is measured on the model's pictures and, beside it, on those of the renderer that taught it, with
 the same sounds. The sounds are made here (or are real recordings: `--sounds`) and were not used in training.
 """
@@ -7,7 +9,6 @@ the same sounds. The sounds are made here (or are real recordings: `--sounds`) a
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,18 +17,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-import measures
-import signals
-
 import sound_diffusion as sd
-from sound_diffusion.painting import settings_for
+from benchmarks import measures, signals
+from sound_diffusion.constants import SAMPLE_RATE
+from sound_diffusion.settings import settings_for
 from sound_diffusion.sound.features import extract, extract_at
 from training.descriptors import describe
 from training.export import MODEL
 from training.renderer import render
+from training.synthesis import band, chime, drum, hiss, level, pluck, tone
 
 FRAMES_PER_SECOND = 12
 Painter = Callable[[list[np.ndarray], list[int]], list[np.ndarray]]  # magnitudes and seeds -> pictures
@@ -115,8 +113,8 @@ def correlation(
 def loudness_sounds() -> tuple[list[np.ndarray], list[float]]:
     """Five sounds at peaks from -40 to 0 dB, and their RMS levels."""
     steady = [
-        signals.tone(220), signals.rich(110, 30), signals.hiss(), signals.rich(262, 6) + signals.rich(330, 6),
-        signals.chime(500),
+        tone(220), tone(110, 30), hiss(), tone(262, 6) + tone(330, 6),
+        chime(500),
     ]  # fmt: skip
     sounds = [
         (y / np.abs(y).max() * 10 ** (peak / 20)).astype(np.float32)
@@ -128,19 +126,17 @@ def loudness_sounds() -> tuple[list[np.ndarray], list[float]]:
 
 def colour_sounds() -> tuple[list[np.ndarray], list[float]]:
     """Sines, rich tones and noise from 80 Hz to 8 kHz, and their centroids."""
-    sounds = [signals.tone(f) for f in np.geomspace(80, 8000, 8)]
-    sounds += [
-        signals.rich(*shape) for shape in ((80, 10, 1.5), (110, 30), (220, 12, 0.5), (440, 20), (880, 8, 0.3))
-    ]
-    sounds += [signals.band(f / 1.3, f * 1.3) for f in np.geomspace(100, 7000, 6)] + [signals.hiss()]
-    sounds = [signals.level(y, -15) for y in sounds]
+    sounds = [tone(f) for f in np.geomspace(80, 8000, 8)]
+    sounds += [tone(*shape) for shape in ((80, 10, 1.5), (110, 30), (220, 12, 0.5), (440, 20), (880, 8, 0.3))]
+    sounds += [band(f / 1.3, f * 1.3) for f in np.geomspace(100, 7000, 6)] + [hiss()]
+    sounds = [level(y, -15) for y in sounds]
     return sounds, [signals.centroid(y) for y in sounds]
 
 
 def pitch_sounds() -> tuple[list[np.ndarray], list[float]]:
     """Sines from 60 Hz to 4 kHz, and their frequencies."""
     frequencies = [float(f) for f in np.geomspace(60, 4000, 14)]
-    return [signals.level(signals.tone(f), -12) for f in frequencies], frequencies
+    return [level(tone(f), -12) for f in frequencies], frequencies
 
 
 def noise_sounds() -> tuple[list[np.ndarray], list[float]]:
@@ -148,8 +144,8 @@ def noise_sounds() -> tuple[list[np.ndarray], list[float]]:
     sounds = []
     for frequency in (150, 440, 1300):
         for ratio in (48, 40, 32, 24, 16, 8, 0, -12):
-            clean = signals.level(signals.rich(frequency, 6, 1.5), 0)
-            sounds.append(signals.level(clean + signals.level(signals.hiss(), -ratio), -14))
+            clean = level(tone(frequency, 6, 1.5), 0)
+            sounds.append(level(clean + level(hiss(), -ratio), -14))
     return sounds, [signals.flatness(y) for y in sounds]
 
 
@@ -170,12 +166,12 @@ def onset_error(painter: Painter, attacks: int, window: float) -> tuple[float, f
     errors = []
     for attack in range(attacks):
         onset = rng.uniform(0.35, 0.8)
-        y = signals.level(signals.band(200, 2000, 1.3, seed=attack), -48)
-        hit = (signals.pluck(float(rng.uniform(120, 900)), 1.3) if attack % 2 else signals.drum(1.3)) * 0.5
-        start = round(onset * signals.SAMPLE_RATE)
+        y = level(band(200, 2000, 1.3, seed=(2024, attack)), -48)
+        hit = (pluck(float(rng.uniform(120, 900)), 1.3) if attack % 2 else drum(1.3)) * 0.5
+        start = round(onset * SAMPLE_RATE)
         y[start:] += hit[: len(y) - start].astype(np.float32)
         ends = (np.arange(count) + 1) / FRAMES_PER_SECOND
-        moments = signals.SAMPLE_RATE * (ends[:, None] - window + np.arange(77) * window / 77)
+        moments = SAMPLE_RATE * (ends[:, None] - window + np.arange(77) * window / 77)
         magnitudes = [extract_at(y, np.round(m).astype(int), "fft") for m in moments]
         light = [measures.light_now(p, share) for p in painter(magnitudes, list(range(count)))]
         jump = int(np.argmax(np.diff(light))) + 1
@@ -232,7 +228,7 @@ def frechet_rows(student: Painter, count: int) -> Row:
 
 def seconds_a_picture(student: Student) -> float:
     """Time of one picture alone, after a first one."""
-    one = [extract(signals.level(signals.tone(300), -12), "fft")]
+    one = [extract(level(tone(300), -12), "fft")]
     batch_of_one = [0]
     student(one, batch_of_one)
     began = time.perf_counter()

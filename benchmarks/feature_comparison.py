@@ -1,6 +1,6 @@
 """Measure how far each feature lets a sound decide the picture, and how far the seed does.
 
-    python benchmarks/feature_comparison.py
+    python -m benchmarks.feature_comparison
 
 The first table is about embeddings alone, and needs no model: the mean cosine of the angle between the
 embedding of a sound of examples/ and that of the same sound 10 ms later, of the same sound at half the level,
@@ -18,15 +18,12 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
 COLOURS = 6  # levels of each channel in a histogram
 DELAY = 441  # samples, 10 ms
 Pictures = dict[tuple[str, int], np.ndarray]  # (sound, seed) -> a vector that describes the picture

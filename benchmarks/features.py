@@ -1,6 +1,6 @@
 """Measure the features against the plain librosa calls on the same sound: speed and peak memory.
 
-    python benchmarks/features.py
+    python -m benchmarks.features
 
 The real-time factor is seconds of sound a second of work. librosa is asked for as many columns as a picture
 has rows, with the hop of `fft`.
@@ -9,29 +9,25 @@ has rows, with the hop of `fft`.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 import tracemalloc
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 
 import librosa
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from sound_diffusion.constants import N_ROWS, SAMPLE_RATE, SD1_WIDTH
 from sound_diffusion.sound.features import FEATURES, extract
+from training.synthesis import hiss, tone
 
 N_FFT = 2 * (SD1_WIDTH - 1)
 
 
 def make_sound(seconds: float) -> np.ndarray:
     """A chord in noise."""
-    t = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    chord = sum(np.sin(2 * np.pi * frequency * t) for frequency in (220, 277, 330, 3520))
-    return (0.2 * chord + 0.05 * np.random.default_rng(0).standard_normal(len(t))).astype(np.float32)
+    chord = sum(tone(frequency, seconds=seconds) for frequency in (220, 277, 330, 3520))
+    return (0.2 * chord + 0.05 * hiss(seconds)).astype(np.float32)
 
 
 def librosa_calls(y: np.ndarray) -> dict[str, Callable[[], object]]:

@@ -4,7 +4,7 @@ Builds the checkpoint in a temporary folder (4.3 GB on disk), loads it through t
 one picture of 512 x 512, on a CPU in both precisions. On a GPU it compares with the diffusers pipeline called
 directly, in float16.
 
-    python benchmarks/full_size.py
+    python -m benchmarks.full_size
 """
 
 from __future__ import annotations
@@ -22,13 +22,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+import numpy as np
 
-import numpy as np  # noqa: E402
-
-from benchmarks.original_layout import original_clip, original_unet, original_vae  # noqa: E402
-from sound_diffusion.model.checkpoints.families import CONFIGS, SD1  # noqa: E402
+from sound_diffusion.model.families import CONFIGS, SD1
+from tests.original_layout import original_clip, original_unet, original_vae
 
 GIGABYTE = 1e9
 SIZE = 512
@@ -126,7 +123,7 @@ def load_plainly(path: Path) -> None:
 def paint(model: Any, steps: int) -> None:
     """Paint one picture and print seconds a step."""
     import sound_diffusion as sd
-    from sound_diffusion.painting import settings_for
+    from sound_diffusion.settings import settings_for
 
     noise = np.random.default_rng(0).standard_normal(77 * 768).astype(np.float32)
     embedding = sd.embed(noise / np.abs(noise).max(), feature="waveform")
@@ -145,7 +142,7 @@ def compare_on_gpu(model: Any, steps: int) -> None:
     import torch
 
     import sound_diffusion as sd
-    from sound_diffusion.painting import settings_for
+    from sound_diffusion.settings import settings_for
 
     embedding = np.zeros((77, 768), dtype=np.float32)
     settings = settings_for(model.defaults, steps=steps, height=SIZE, width=SIZE)
@@ -197,9 +194,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         path = Path(folder) / "model.ckpt"
         # Each in a process of its own, so that its memory is not counted.
-        subprocess.run([sys.executable, __file__, "--build", str(path)], check=True)
+        itself = (sys.executable, "-m", "benchmarks.full_size")
+        subprocess.run([*itself, "--build", str(path)], check=True)
         print(f"file: {path.stat().st_size / GIGABYTE:.2f} GB")
-        subprocess.run([sys.executable, __file__, "--plain", str(path)], check=True)
+        subprocess.run([*itself, "--plain", str(path)], check=True)
         model = load(path)
         precisions = PRECISIONS if model.device == "cpu" else [model.precision]
         for precision in precisions if options.steps else ():

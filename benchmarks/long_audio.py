@@ -1,6 +1,6 @@
 """Measure the way from a long sound to the embeddings of its film: speed and peak memory.
 
-    python benchmarks/long_audio.py [--hours 1 10] [--fps 12] [--feature fft]
+    python -m benchmarks.long_audio [--hours 1 10] [--fps 12] [--feature fft]
 
 Makes sounds of the given lengths in a temporary folder, then, for each in a process of its own that is
 kept to one core, streams it, evaluates the feature of every frame and scales it, as audio2video does.
@@ -12,7 +12,6 @@ import argparse
 import multiprocessing
 import os
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,10 +19,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 from sound_diffusion.constants import SAMPLE_RATE
-from sound_diffusion.film.timeline import Timeline, frame_features, parse_rate
+from sound_diffusion.film.timeline import Timeline, frame_features
+from sound_diffusion.options.declaration import fraction
 from sound_diffusion.sound.audio import stream_audio
 from sound_diffusion.sound.embeddings import scale
 from sound_diffusion.sound.features import FEATURES
@@ -50,7 +48,7 @@ def embed_film(
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     began, worked = time.perf_counter(), time.process_time()
     n_samples = sum(map(len, stream_audio(path)))
-    timeline = Timeline(n_samples=n_samples, fps=parse_rate(fps), feature=feature)
+    timeline = Timeline(n_samples=n_samples, fps=fraction(fps), feature=feature)
     for _, matrix in frame_features(stream_audio(path), timeline, 768):
         scale(matrix, "log")
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -79,7 +77,7 @@ def main() -> None:
             process.start()
             clock, worked, megabytes, n_frames = results.get()
             process.join()
-            factor = n_frames / float(parse_rate(args.fps)) / worked
+            factor = n_frames / float(fraction(args.fps)) / worked
             print(
                 f"{hours:6g} {n_frames:8d} {clock:8.1f} {worked:8.1f} {factor:12.0f} {megabytes:8.0f}",
                 flush=True,

@@ -1,6 +1,6 @@
 """Seconds a picture in float32 and with bfloat16 arithmetic, on a CPU.
 
-    python benchmarks/precision.py [--model auto] [--pictures 5]
+    python -m benchmarks.precision [--model auto] [--pictures 5]
 
 Paints in turns with both, so that other work on the machine slows both alike. For Stable Diffusion at its
 full size, see full_size.py.
@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
 import sound_diffusion as sd
+from training.synthesis import level, tone
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -30,8 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--pictures", type=int, default=5, help="of each precision (default: %(default)s)")
     options = parser.parse_args(argv)
     loaded = sd.load_model(options.model, device="cpu", precision="full")
-    y = np.sin(2 * np.pi * 440 * np.arange(44_100) / 44_100).astype(np.float32) / 2
-    embedding = sd.embed(y, feature="fft", model=loaded)
+    embedding = sd.embed(level(tone(440)), feature="fft", model=loaded)
     models = {name: dataclasses.replace(loaded, precision=name) for name in ("full", "autocast")}
     seconds: dict[str, list[float]] = {name: [] for name in models}
     pictures = {}

@@ -1,6 +1,6 @@
 """Measure what a user waits for: help, an error, the first picture, each further one.
 
-    python benchmarks/startup.py
+    python -m benchmarks.startup
 
 Times are the best of several runs, each in a process of its own; run it on an idle machine.
 """

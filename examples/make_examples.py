@@ -1,6 +1,6 @@
 """Make the sounds of this folder by synthesis.
 
-    python examples/make_examples.py
+    python -m examples.make_examples
 
 The same bytes come out every time: random numbers have fixed seeds, and samples are rounded to 16 bit.
 """
@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import soundfile
-from scipy.signal import butter, lfilter, sosfilt
+from scipy.signal import lfilter
+
+from sound_diffusion.constants import SAMPLE_RATE
+from training.synthesis import band, phase_of, ringing, thump, times, tone
 
 Signal = npt.NDArray[np.float64]
 
-SAMPLE_RATE = 44_100  # Hz
 PEAK = 10 ** (-1 / 20)  # one decibel below full scale
 BELL_PARTIALS = {  # frequency relative to the prime: (amplitude, seconds to fall to 1/e)
     0.5: (0.55, 2.6),  # hum
@@ -36,20 +38,14 @@ BELL_PARTIALS = {  # frequency relative to the prime: (amplitude, seconds to fal
 BAR_MODES = ((1.0, 1.0, 1.0), (2.756, 0.5, 0.4), (5.404, 0.25, 0.15))
 
 
-def times(seconds: float) -> Signal:
-    """Times of the samples in seconds."""
-    return np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-
-
 def note(midi: float) -> float:
     """Frequency of a MIDI note in Hz."""
     return float(440 * 2 ** ((midi - 69) / 12))
 
 
-def noise(seed: int, n: int, low: float, high: float) -> Signal:
+def noise(seed: int, seconds: float, low: float, high: float) -> Signal:
     """Noise between two frequencies in Hz, of unit standard deviation."""
-    white = np.random.Generator(np.random.PCG64(seed)).standard_normal(n)
-    shaped = sosfilt(butter(2, [low, high], "bandpass", fs=SAMPLE_RATE, output="sos"), white)
+    shaped = band(low, high, seconds, seed, order=2)
     return np.asarray(shaped / shaped.std())
 
 
@@ -76,13 +72,14 @@ def glided(steps: Signal, seconds: float) -> Signal:
 
 def bell() -> Signal:
     """A bell on G4: inharmonic partials in pairs that beat, and the clang of the clapper."""
-    t = times(3.5)
+    seconds = 3.5
+    t = times(seconds)
     y = np.zeros_like(t)
     for number, (ratio, (amplitude, decay)) in enumerate(BELL_PARTIALS.items()):
         frequency, split = ratio * note(67), 0.35 + 0.2 * number  # Hz
-        pair = np.sin(2 * np.pi * frequency * t) + 0.6 * np.sin(2 * np.pi * (frequency + split) * t + number)
-        y += amplitude * np.exp(-t / decay) * pair
-    clang = noise(1, len(t), 2500, 9000) * np.exp(-t / 0.012)
+        second = ringing(frequency + split, decay, seconds, phase=number)
+        y += amplitude * (ringing(frequency, decay, seconds) + 0.6 * second)
+    clang = noise(1, seconds, 2500, 9000) * np.exp(-t / 0.012)
     return faded((y + 0.5 * clang) * (1 - np.exp(-t / 0.0008)))
 
 
@@ -93,7 +90,7 @@ def bass_clarinet() -> Signal:
     steps = pitches[np.searchsorted(starts, t, side="right") - 1]
     frequency = glided(steps, 0.018)
     frequency = frequency * (1 + 0.003 * np.sin(2 * np.pi * 4.8 * t) * np.minimum(t, 1))
-    phase = 2 * np.pi * np.cumsum(frequency) / SAMPLE_RATE
+    phase = phase_of(frequency)
     since = t - starts[np.searchsorted(starts, t, side="right") - 1]
     articulation = glided(0.7 + 0.3 * np.minimum(since / 0.12, 1) * np.exp(-since / 2.5), 0.015)
     breath = articulation * np.minimum(t / 0.09, 1) * np.minimum((3.2 - t) / 0.25, 1)
@@ -102,7 +99,7 @@ def bass_clarinet() -> Signal:
         amplitude = n**-0.9 * (1.0 if n % 2 else 0.08 + 0.012 * n)
         brightness = breath ** (1 + 0.12 * n) / (1 + (n * frequency / 1900) ** 4)
         y += amplitude * brightness * np.sin(n * phase)
-    return faded(y + 0.02 * breath * noise(2, len(t), 700, 4000))
+    return faded(y + 0.02 * breath * noise(2, 3.2, 700, 4000))
 
 
 def windchimes() -> Signal:
@@ -117,7 +114,7 @@ def windchimes() -> Signal:
         tube = np.zeros_like(t)
         for ratio, amplitude, decay in BAR_MODES:
             level = amplitude * force ** (0.5 + 0.5 * ratio)
-            tube += level * np.exp(-t / (1.1 * decay)) * np.sin(2 * np.pi * ratio * frequency * t)
+            tube += level * ringing(ratio * frequency, 1.1 * decay, 3.6 - strike)
         add_at(y, force * tube * (1 - np.exp(-t / 0.0006)), strike)
         strike += random.exponential(0.22)
     return faded(y)
@@ -147,12 +144,12 @@ def drums() -> Signal:
     """One bar at 100 beats a minute: bass drum, snare and hi-hat."""
     beat = 0.6  # seconds
     y = np.zeros_like(times(4 * beat))
-    t = times(0.5)
-    sweep = 2 * np.pi * (47 * t + 3.2 * (1 - np.exp(-t / 0.03)))
-    kick = np.sin(sweep) * np.exp(-t / 0.13) + 0.15 * noise(3, len(t), 1500, 6000) * np.exp(-t / 0.004)
-    shell = np.sin(2 * np.pi * 187 * t) + 0.6 * np.sin(2 * np.pi * 331 * t)
-    snare = 0.55 * shell * np.exp(-t / 0.07) + 0.4 * noise(4, len(t), 900, 9500) * np.exp(-t / 0.09)
-    hat = noise(5, len(t), 7000, 16_000)
+    long = 0.5  # seconds
+    t = times(long)
+    kick = thump(47, 3.2, 0.03, 0.13, long) + 0.15 * noise(3, long, 1500, 6000) * np.exp(-t / 0.004)
+    shell = ringing(187, 0.07, long) + 0.6 * ringing(331, 0.07, long)
+    snare = 0.55 * shell + 0.4 * noise(4, long, 900, 9500) * np.exp(-t / 0.09)
+    hat = noise(5, long, 7000, 16_000)
     for eighth in range(8):
         loudness, decay = (0.13, 0.1) if eighth == 7 else (0.16 - 0.06 * (eighth % 2), 0.03)
         add_at(y, loudness * hat * np.exp(-t / decay), eighth * beat / 2)
@@ -163,20 +160,15 @@ def drums() -> Signal:
     return faded(y)
 
 
-def sine(frequency: float) -> Signal:
-    """Two seconds of a sine at a frequency in Hz."""
-    return np.sin(2 * np.pi * frequency * times(2.0))
-
-
 SOUNDS: dict[str, Callable[[], Signal]] = {
     "bell": bell,
     "bass_clarinet": bass_clarinet,
     "windchimes": windchimes,
     "synth_chords": synth_chords,
     "drums": drums,
-    "sine_1hz": lambda: sine(1),
-    "sine_10hz": lambda: sine(10),
-    "sine_100hz": lambda: sine(100),
+    "sine_1hz": lambda: tone(1, seconds=2.0),
+    "sine_10hz": lambda: tone(10, seconds=2.0),
+    "sine_100hz": lambda: tone(100, seconds=2.0),
 }
 
 

@@ -6,69 +6,21 @@
 >>> embedding = sd.embed(y, feature="fft", model=model)  # doctest: +SKIP
 >>> picture = sd.paint(model, embedding, seed=0)  # doctest: +SKIP
 
-Names are imported when they are first used, so that ``import sound_diffusion`` takes no time.
+The public names are listed in ``__init__.pyi``, once for type checkers and for Python. They are imported when
+they are first used, so that ``import sound_diffusion`` takes no time.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import os
 
-from sound_diffusion.errors import SoundDiffusionError
-
-if TYPE_CHECKING:
-    from sound_diffusion.model.model import Model, load_model
-    from sound_diffusion.painting import PaintSettings, paint, paint_batch
-    from sound_diffusion.sound.audio import load_audio, stream_audio
-    from sound_diffusion.sound.descriptors import DESCRIPTORS, Descriptors, describe
-    from sound_diffusion.sound.embeddings import embed, load_embedding, scale
-    from sound_diffusion.sound.features import FEATURES, extract, extract_at
+import lazy_loader
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "DESCRIPTORS",
-    "FEATURES",
-    "Descriptors",
-    "Model",
-    "PaintSettings",
-    "SoundDiffusionError",
-    "describe",
-    "embed",
-    "extract",
-    "extract_at",
-    "load_audio",
-    "load_embedding",
-    "load_model",
-    "paint",
-    "paint_batch",
-    "scale",
-    "stream_audio",
-]
+# Read when torch and NumPy are imported. Threads that wait for each other by computing take the processors
+# from those that they wait for as soon as another program computes (docs/experiments.md, "A busy machine"):
+# those of torch's OpenMP sleep instead, and the matrices that NumPy multiplies here are too small for
+# threads, whose number would also decide about the last bits.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-_MODULE_OF = {
-    "DESCRIPTORS": "sound.descriptors",
-    "Descriptors": "sound.descriptors",
-    "describe": "sound.descriptors",
-    "FEATURES": "sound.features",
-    "Model": "model.model",
-    "PaintSettings": "painting",
-    "embed": "sound.embeddings",
-    "extract": "sound.features",
-    "extract_at": "sound.features",
-    "load_audio": "sound.audio",
-    "load_embedding": "sound.embeddings",
-    "load_model": "model.model",
-    "paint": "painting",
-    "paint_batch": "painting",
-    "scale": "sound.embeddings",
-    "stream_audio": "sound.audio",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

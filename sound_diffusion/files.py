@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import tempfile
@@ -12,12 +13,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from sound_diffusion.errors import OutputError, SoundDiffusionError
+from sound_diffusion.locks import hold
 from sound_diffusion.recipe import png_chunks, read_recipe
 
 if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = [
+    "check_name",
     "check_place",
     "make_folder",
     "recipes_in",
@@ -25,18 +28,43 @@ __all__ = [
     "remove_parts",
     "run_name",
     "save_picture",
+    "shortened",
     "text_name",
     "whole_file",
     "write_atomically",
 ]
 
 PART_SUFFIX = ".part"  # of files that are not whole yet
+# Bytes of a name; file systems take 255. What is added to it ("-preview", ".in-progress.mp4") has the rest.
+LONGEST_NAME = 200
 PICTURE_NUMBER = re.compile(r"(\d{5,})\.png")
 
 
 def run_name(path: Path) -> str:
-    """Name the results of a sound: its file name without the suffix."""
-    return path.stem if path.stem not in ("", ".", "..") else "sound"
+    """Name the results of a sound: its file name without the suffix, shortened where it is very long."""
+    return shortened(path.stem, LONGEST_NAME) if path.stem not in ("", ".", "..") else "sound"
+
+
+def shortened(name: str, n_bytes: int) -> str:
+    """Cut a name to a number of bytes, between letters; names that differ stay different.
+
+    Parameters
+    ----------
+    name : str
+        A file name, or the part of one; it may hold bytes that are no text, as Python reads them.
+    n_bytes : int
+        At least 10.
+
+    Returns
+    -------
+    name : str
+        `name` itself where it is short enough, else its beginning and eight digits that depend on all of it.
+    """
+    whole = os.fsencode(name)
+    if len(whole) <= n_bytes:
+        return name
+    digest = hashlib.sha256(whole).hexdigest()[:8]
+    return f"{whole[: n_bytes - 9].decode(errors='ignore').rstrip()}-{digest}"
 
 
 def text_name(text: str) -> str:
@@ -54,16 +82,39 @@ def make_folder(folder: Path) -> None:
 
 def check_place(folder: Path) -> None:
     """Raise OutputError, with exit code 2, unless a folder can be written to, or made; nothing is made."""
-    places = (path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
-    there = next(places, None)
-    if there is None:
-        there = folder  # on a drive that is not there
-    elif there.is_dir() and os.access(there, os.W_OK | os.X_OK):
-        return
-    number = errno.EACCES if there.is_dir() else errno.ENOTDIR
-    error = _output_error(folder, OSError(number, os.strerror(number)))
-    error.exit_code = 2
-    raise error
+    with _wrong_place(folder):
+        there = _check_names(folder)
+        if not there.is_dir():
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def check_name(path: Path) -> None:
+    """Raise OutputError, with exit code 2, unless a file of this name can be written; nothing is made."""
+    check_place(path.parent)
+    with _wrong_place(path):
+        _check_names(path)
+
+
+def _check_names(path: Path) -> Path:
+    """Raise OSError or ValueError for names that the file system does not take; return what is there."""
+    path = path.absolute()
+    there = next((place for place in (path, *path.parents) if os.path.lexists(place)), path)
+    for place in (path, *(there / name for name in path.relative_to(there).parts)):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            place.lstat()
+    return there
+
+
+@contextlib.contextmanager
+def _wrong_place(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as cause:
+        error = _output_error(path, cause)
+        error.exit_code = 2
+        raise error from cause
 
 
 @contextlib.contextmanager
@@ -104,7 +155,9 @@ def whole_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """
     make_folder(path.parent)
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART_SUFFIX)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{shortened(path.name, LONGEST_NAME)}.", suffix=PART_SUFFIX
+        )
         os.close(handle)
     except OSError as error:
         raise _output_error(path, error) from error
@@ -152,14 +205,18 @@ def _rename_to_new(temporary: Path, path: Path) -> None:
     except FileExistsError:
         raise
     except OSError:
-        # A file system without hard links: the name is claimed first, then filled by the rename.
-        path.touch(exist_ok=False)
-        temporary.replace(path)
+        # A file system without hard links: one after the other looks whether the name is free.
+        with hold(path.parent, wait=True, announce=False):
+            if path.exists():
+                raise FileExistsError(path) from None
+            temporary.replace(path)
 
 
-def _output_error(path: Path, error: OSError) -> OutputError:
-    remedy = "free some space" if error.errno == errno.ENOSPC else "check --outdir and its permissions"
-    return OutputError(f"{path}: cannot be written ({error.strerror or error})", remedy=remedy)
+def _output_error(path: Path, error: OSError | ValueError) -> OutputError:
+    remedies = {errno.ENOSPC: "free some space", errno.ENAMETOOLONG: "choose a shorter name"}
+    remedy = remedies.get(getattr(error, "errno", None) or 0, "check --outdir and its permissions")
+    words = getattr(error, "strerror", None) or error
+    return OutputError(f"{path}: cannot be written ({words})", remedy=remedy)
 
 
 def save_picture(picture: Image.Image, folder: Path, recipe: Mapping[str, Any], prefix: str = "") -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -19,10 +21,17 @@ from sound_diffusion.errors import (
 
 __all__ = ["each_input", "find_sounds"]
 
-SOUND_SUFFIXES = frozenset(
-    {".aac", ".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".m4a", ".mka", ".mkv", ".mov", ".mp3", ".mp4"}
-    | {".mpeg", ".mpg", ".oga", ".ogg", ".opus", ".w64", ".wav", ".webm", ".wma"}
-)
+logger = logging.getLogger(__name__)
+
+# Of sounds, and of films with a sound track, that the bundled ffmpeg reads.
+SOUND_NAMES = """
+8svx aac ac3 adts aif aifc aiff amr ape au avr awb bwf caf dsf dts eac3 flac gsm iff m4a m4b m4r mka mlp mp1
+mp2 mp3 mpa mpc nist oga ogg oma opus pvf ra rf64 sds sf snd sph spx svx tak thd tta voc w64 wav wave weba
+wma wv 3g2 3ga 3gp 3gpp asf avi f4v flv m2ts m4v mkv mov mp4 mpeg mpg mts mxf nut ogm ogv ogx qt rm rmvb
+ts vob webm wmv
+"""
+SOUND_SUFFIXES = frozenset(f".{name}" for name in SOUND_NAMES.split())
+SHADOW = "._"  # what a Mac writes beside a file on a foreign disk, under the file's own suffix
 Input = TypeVar("Input")
 Output = TypeVar("Output")
 
@@ -37,7 +46,7 @@ def find_sounds(
     paths : iterable of Path
         Files that were named.
     folder : Path, optional
-        Its files with the suffix of a sound, in alphabetical order.
+        Its files with the suffix of a sound, in alphabetical order. A warning counts those that are left out.
     list_file : Path, optional
         A text file with a path on each line.
 
@@ -55,12 +64,7 @@ def find_sounds(
     if folder is not None:
         if not folder.is_dir():
             raise ParameterError(f"--input_folder {folder}: not a folder", "a folder of sounds")
-        found = sorted(p for p in folder.iterdir() if p.suffix.lower() in SOUND_SUFFIXES and p.is_file())
-        if not found:
-            raise ParameterError(
-                f"--input_folder {folder}: no sound in it", "files such as .wav, .flac or .mp3"
-            )
-        sounds += found
+        sounds += _sounds_in(folder)
     if list_file is not None:
         try:
             lines = list_file.read_text(encoding="utf-8-sig").splitlines()
@@ -71,6 +75,27 @@ def find_sounds(
         sounds += [Path(line.strip()) for line in lines if line.strip()]
     if not sounds:
         raise ParameterError("no sound was given", "the path of at least one")
+    return sounds
+
+
+def _sounds_in(folder: Path) -> list[Path]:
+    """Return the sounds of a folder, and say how many files are none by their names."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    sounds = [
+        path for path in files if path.suffix.lower() in SOUND_SUFFIXES and not path.name.startswith(SHADOW)
+    ]
+    if not sounds:
+        raise ParameterError(f"--input_folder {folder}: no sound in it", "files such as .wav, .flac or .mp3")
+    left_out = Counter(
+        "shadow of a Mac" if path.name.startswith(SHADOW) else path.suffix.lower() or "no suffix"
+        for path in files
+        if path not in set(sounds)
+    )
+    if left_out:
+        kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(left_out.items()))
+        logger.warning(
+            "--input_folder %s: %d of %d files left out (%s)", folder, left_out.total(), len(files), kinds
+        )
     return sounds
 
 

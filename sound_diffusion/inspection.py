@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from sound_diffusion.conditioning import SOUND_ALONE, Reader, Words
 from sound_diffusion.sound.embeddings import scale
 from sound_diffusion.typing import FloatArray
-from sound_diffusion.words import Reader, Words
 
 __all__ = ["compare", "statistics_table"]
 
 
 def compare(
-    matrix: FloatArray, feature: str, scaling: str, model: Reader, words: Words | None = None
+    matrix: FloatArray, feature: str, scaling: str, model: Reader, words: Words = SOUND_ALONE
 ) -> dict[str, FloatArray]:
     """Gather what is worth comparing.
 
@@ -23,8 +23,8 @@ def compare(
     feature, scaling : str
         Their names.
     model : sound_diffusion.Model
-    words : Words, optional
-        A text; without one it is the empty prompt. A model without a text encoder has neither.
+    words : Words
+        Without a text it is the empty prompt. A model without a text encoder has neither.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def compare(
         The text where there is one, the feature, and the feature scaled, by what they are.
     """
     matrices: dict[str, FloatArray] = {}
-    if words is not None:
+    if words.prompt is not None:
         matrices[f"text {words.prompt!r}"] = words.encode(model)
     elif model.empty_prompt is not None:
         matrices["text ''"] = model.empty_prompt

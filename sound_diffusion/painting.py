@@ -4,132 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sound_diffusion.constants import LARGEST_SEED
+from sound_diffusion.conditioning import Conditioning, condition_embedding
 from sound_diffusion.errors import PaintingError, ParameterError
-from sound_diffusion.model.find import ModelDefaults
 from sound_diffusion.model.model import Model
-from sound_diffusion.model.symmetry import mirrored
-from sound_diffusion.sound.embeddings import check_embedding
-from sound_diffusion.typing import FloatArray
+from sound_diffusion.options import verify
+from sound_diffusion.settings import PaintSettings, settings_for, steps_to_run
+from sound_diffusion.starting_pictures import as_rgb
 
 if TYPE_CHECKING:
+    import torch
     from PIL import Image
 
-__all__ = [
-    "PaintSettings",
-    "check_seeds",
-    "fit_picture",
-    "load_picture",
-    "paint",
-    "paint_batch",
-    "settings_for",
-    "steps_to_run",
-]
-
-
-@dataclass(frozen=True)
-class PaintSettings:
-    """How a picture is painted; the names are those of diffusers.
-
-    Attributes
-    ----------
-    steps : int
-        Denoising steps, at least 1.
-    guidance : float
-        Scale of classifier-free guidance; 1 or less turns it off.
-    height, width : int
-        Size in pixels, multiples of 8.
-    sampler : str
-        A key of :data:`sound_diffusion.model.find.SAMPLERS`.
-    eta : float
-        In [0, 1]; 0 is deterministic DDIM, 1 is DDPM. Other samplers take 0 alone.
-    strength : float
-        In [0, 1]: how much of the picture that is painted over is forgotten.
-    """
-
-    steps: int
-    guidance: float
-    height: int
-    width: int
-    sampler: str = "ddim"
-    eta: float = 0.0
-    strength: float = 0.75
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ParameterError(f"{self.steps} steps (--ddim_steps)", "at least 1")
-        if not math.isfinite(self.guidance):
-            raise ParameterError(f"guidance {self.guidance} (--scale)", "a finite number")
-        for name, size in (("height", self.height), ("width", self.width)):
-            if size < 8 or size % 8:
-                raise ParameterError(
-                    f"{name} {size} (--{name[0].upper()})",
-                    "a multiple of 8",
-                    f"{max(8, size // 8 * 8)} would do",
-                )
-        if not 0 <= self.eta <= 1:
-            raise ParameterError(f"eta {self.eta} (--ddim_eta)", "a number in [0, 1]")
-        if self.eta and self.sampler != "ddim":
-            raise ParameterError(f"eta {self.eta} with sampler {self.sampler}", "0", "leave --ddim_eta out")
-        if not 0 <= self.strength <= 1:
-            raise ParameterError(f"strength {self.strength} (--strength)", "a number in [0, 1]")
-
-
-def settings_for(defaults: ModelDefaults, **overrides: Any) -> PaintSettings:
-    """Combine what a model declares with what the caller wants.
-
-    Parameters
-    ----------
-    defaults : ModelDefaults
-    **overrides
-        Attributes of :class:`PaintSettings`; None keeps the default.
-
-    Returns
-    -------
-    settings : PaintSettings
-
-    Raises
-    ------
-    ParameterError
-        If a value is out of range.
-    """
-    settings = PaintSettings(
-        defaults.steps, defaults.guidance, defaults.height, defaults.width, defaults.sampler
-    )
-    return replace(settings, **{name: value for name, value in overrides.items() if value is not None})
-
-
-def steps_to_run(settings: PaintSettings) -> int:
-    """Count the steps that img2img runs: the last int(steps * strength), as in diffusers.
-
-    Raises
-    ------
-    ParameterError
-        If the strength is above 0 and gives no step at all.
-    """
-    count = min(int(settings.steps * settings.strength), settings.steps)
-    if settings.strength > 0 and count == 0:
-        raise ParameterError(
-            f"strength {settings.strength} of {settings.steps} steps gives no step at all",
-            f"a strength of {math.ceil(1e4 / settings.steps) / 1e4:g} or more",
-            "raise --strength or --ddim_steps",
-        )
-    return count
+__all__ = ["fit_picture", "paint", "paint_batch"]
 
 
 def paint(
     model: Model,
-    embedding: npt.ArrayLike,
+    embedding: npt.ArrayLike | Conditioning,
     seed: int = 0,
     *,
     init_image: Image.Image | None = None,
@@ -141,8 +39,9 @@ def paint(
     ----------
     model : Model
         From :func:`sound_diffusion.load_model`.
-    embedding : array_like [shape=(77, model.width)]
-        From :func:`sound_diffusion.embed`, or any real and finite matrix.
+    embedding : array_like [shape=(77, model.width)] or Conditioning
+        From :func:`sound_diffusion.embed`, or any real and finite matrix; or with what a model takes beside
+        it, from :func:`sound_diffusion.condition`.
     seed : int
         In [0, 2**63): the noise that the picture is made from, the same on every device.
     init_image : PIL.Image.Image, optional
@@ -178,12 +77,11 @@ def paint(
 
 def paint_batch(
     model: Model,
-    embeddings: Sequence[npt.ArrayLike],
+    embeddings: Sequence[npt.ArrayLike | Conditioning],
     seeds: Sequence[int],
     settings: PaintSettings,
     init_images: Sequence[Image.Image] | None = None,
-    on_step: Callable[[], None] | None = None,
-    pooled: FloatArray | None = None,
+    on_step: Callable[[], object] | None = None,
 ) -> list[Image.Image]:
     """Paint several embeddings at once.
 
@@ -193,7 +91,8 @@ def paint_batch(
     Parameters
     ----------
     model : Model
-    embeddings : sequence of array_like [shape=(77, model.width)]
+    embeddings : sequence of array_like [shape=(77, model.width)] or of Conditioning
+        As for :func:`paint`.
     seeds : sequence of int
         One for each embedding, in [0, 2**63).
     settings : PaintSettings
@@ -202,8 +101,6 @@ def paint_batch(
         but for their size, 1 forgets them.
     on_step : callable, optional
         Called after each denoising step.
-    pooled : np.ndarray [shape=(pooled width,), dtype=float32], optional
-        The pooled embedding that Stable Diffusion XL takes as well. None: the empty prompt's.
 
     Returns
     -------
@@ -219,8 +116,11 @@ def paint_batch(
 
     if not 0 < len(embeddings) == len(seeds) == len(init_images if init_images is not None else seeds):
         raise ParameterError(f"{len(embeddings)} embeddings and {len(seeds)} seeds", "one seed for each")
-    matrices = np.stack([check_embedding(embedding, model.width) for embedding in embeddings])
-    check_seeds(seeds)
+    conditioning = Conditioning.stack(
+        [each if isinstance(each, Conditioning) else condition_embedding(model, each) for each in embeddings]
+    )
+    for seed in seeds:
+        verify(seed=seed)
     options: dict[str, Any] = {"height": settings.height, "width": settings.width}
     task = "txt2img"
     if init_images is not None and settings.strength < 1:
@@ -234,13 +134,11 @@ def paint_batch(
     def after_step(_pipeline: Any, _index: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         if on_step is not None:
             on_step()
-        if model.defaults.mirrored_noise:  # what is not quite symmetric would grow from step to step
-            tensors["latents"] = mirrored(tensors["latents"])
         return tensors
 
     with torch.inference_mode(), _autocast(model), _memory_errors():
         painted = pipeline(
-            **_conditions(model, matrices, pooled),
+            **_prompt_arguments(model, conditioning),
             num_inference_steps=settings.steps,
             guidance_scale=settings.guidance,
             eta=settings.eta,
@@ -253,50 +151,28 @@ def paint_batch(
     return [_to_picture(pixels, seed, model) for pixels, seed in zip(painted.images, seeds, strict=True)]
 
 
-def check_seeds(seeds: Sequence[int]) -> None:
-    """Raise ParameterError unless every seed is one that torch takes."""
-    for seed in seeds:
-        if not 0 <= seed <= LARGEST_SEED:
-            raise ParameterError(f"seed {seed}", f"a whole number in [0, {LARGEST_SEED}]")
-
-
-def load_picture(path: Path) -> Image.Image:
-    """Read a picture to start from.
-
-    Raises
-    ------
-    ParameterError
-        If it cannot be read.
-    """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ParameterError(
-            f"picture {path}: cannot be read ({error})", "a PNG, JPEG or WebP file"
-        ) from error
-    return picture
-
-
 def fit_picture(image: Image.Image, settings: PaintSettings) -> Image.Image:
     """Return an RGB copy that fills the size of `settings`: scaled, and cropped about the centre."""
     from PIL import Image, ImageOps
 
     size = (settings.width, settings.height)
-    picture = ImageOps.exif_transpose(image).convert("RGB")
+    picture = as_rgb(image)
     return picture if picture.size == size else ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
 
 
-def _conditions(model: Model, matrices: FloatArray, pooled: FloatArray | None) -> dict[str, Any]:
-    """Return the arguments of a pipeline that stand for the prompt."""
+def _prompt_arguments(model: Model, conditioning: Conditioning) -> dict[str, torch.Tensor]:
+    """Return the arguments of a pipeline that stand for prompt and negative prompt."""
+    import torch
+
     where = {"device": model.device, "dtype": model.pipeline.unet.dtype}
-    repeated = {
-        name: values.expand(len(matrices), *values.shape[1:]).to(**where)
-        for name, values in model.conditions(pooled).items()
+    arrays = {
+        "negative_prompt_embeds": conditioning.negative,
+        "pooled_prompt_embeds": conditioning.pooled,
+        "negative_pooled_prompt_embeds": conditioning.negative_pooled,
     }
-    return {"prompt_embeds": model.encode_sounds(matrices).to(**where)} | repeated
+    tensors = {name: torch.from_numpy(values) for name, values in arrays.items() if values is not None}
+    tensors["prompt_embeds"] = model.encode_sounds(conditioning.embedding)
+    return {name: values.to(**where) for name, values in tensors.items()}
 
 
 def _name_flagged(seeds: Sequence[int], flagged: Sequence[bool] | None) -> None:

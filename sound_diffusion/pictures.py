@@ -2,176 +2,43 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import io
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sound_diffusion.errors import ParameterError
-from sound_diffusion.files import (
-    check_place,
-    recipes_in,
-    run_name,
-    save_picture,
-    text_name,
-    write_atomically,
-)
+from sound_diffusion.conditioning import Conditioning, condition
+from sound_diffusion.errors import PaintingError, ParameterError
+from sound_diffusion.files import check_name, recipes_in, save_picture, write_atomically
+from sound_diffusion.inputs import each_input
 from sound_diffusion.inspection import compare, statistics_table
-from sound_diffusion.model.find import find_model, read_width
-from sound_diffusion.model.model import Model
-from sound_diffusion.painting import check_seeds, load_picture, paint_batch, steps_to_run
-from sound_diffusion.recipe import prompt_text, versions
-from sound_diffusion.requests import Plan, Request
-from sound_diffusion.sound.audio import check_sound_file, load_audio
-from sound_diffusion.sound.embeddings import check_embedding, load_embedding
-from sound_diffusion.sound.features import extract
+from sound_diffusion.job import Job
+from sound_diffusion.options import PictureOptions, all_options
+from sound_diffusion.painting import paint_batch
+from sound_diffusion.progress import ProgressBar, progress_bar
+from sound_diffusion.recipe import differences, prompt_text, versions
+from sound_diffusion.settings import steps_to_run
+from sound_diffusion.sources import Heard, Source, find_sources
+from sound_diffusion.starting_pictures import load_picture
 from sound_diffusion.typing import FloatArray
-from sound_diffusion.words import Words, finish_embedding, pooled_words
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["PicturePlan", "PictureRequest", "inspect_sound", "paint_sound", "plan_pictures"]
+__all__ = ["inspect_sounds", "paint_pictures"]
 
-EMBEDDING_SUFFIX = ".npy"
-# Entries of a recipe that may differ where a picture counts as there already: files are known by their
-# contents, and where it was painted does not matter.
-NOT_IDENTITY = ("sound", "init_image", "vae", "lora", "device", "precision", "low_memory")
+PictureJob = Job[PictureOptions]
 
 
-@dataclass(frozen=True, kw_only=True)
-class PictureRequest(Request):
-    """What the user wants of every sound.
-
-    Attributes
-    ----------
-    n_samples, n_iter : int
-        Pictures in a batch, and batches.
-    fixed_code : bool
-        Whether all batches start from the same noise.
-    grid, save_samples, plot : bool
-        What is saved: all pictures in one, each of them, and a plot beside each.
-    save_embedding : Path or None
-        A .npy file for the matrix that is painted.
-    skip_existing : bool
-        Whether pictures that are there already are left out. A plot or an embedding that is missing is made.
-    """
-
-    outdir: Path = Path("outputs/audio2img-samples")
-    n_samples: int = 1
-    n_iter: int = 1
-    fixed_code: bool = False
-    grid: bool = True
-    save_samples: bool = True
-    plot: bool = False
-    save_embedding: Path | None = None
-    skip_existing: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for flag, value in (("--n_samples", self.n_samples), ("--n_iter", self.n_iter)):
-            if value < 1:
-                raise ParameterError(f"{flag} {value}", "at least 1")
-        check_seeds([self.seed + self.n_samples * (1 if self.fixed_code else self.n_iter) - 1])
-        if self.strength is not None and self.init_image is None:
-            raise ParameterError(
-                f"--strength {self.strength} without a picture", "--init-img PICTURE as well"
-            )
-        if self.words is not None and self.words.end_prompt is not None:
-            raise ParameterError("--textpromptend for a picture", "a film: audio2video.py")
-        if not (self.grid or self.save_samples or self.save_embedding):
-            raise ParameterError("--skip_save with --skip_grid: nothing is saved", "one of them")
-        if self.plot and not self.save_samples:
-            raise ParameterError(
-                "--plot with --skip_save", "a picture that the plot goes beside", "leave out one of them"
-            )
-        if self.save_embedding is not None and self.save_embedding.suffix != EMBEDDING_SUFFIX:
-            raise ParameterError(f"--save-embedding {self.save_embedding}", "a name that ends in .npy")
-
-    def batches(self) -> list[list[int]]:
-        """Seeds of the pictures of every batch. With a fixed code, all batches start from the same noise."""
-        starts = [self.seed + (0 if self.fixed_code else i * self.n_samples) for i in range(self.n_iter)]
-        return [list(range(start, start + self.n_samples)) for start in starts]
-
-
-@dataclass(frozen=True)
-class PicturePlan(Plan[PictureRequest]):
-    """What is painted of every sound."""
-
-    @functools.cached_property
-    def embedding_width(self) -> int | None:
-        """Columns D of the model's embeddings, if they can be told before it is loaded."""
-        return read_width(find_model(self.request.model))
-
-    @property
-    def n_steps(self) -> int:
-        """Denoising steps for one sound."""
-        steps = self.settings.steps if self.init_image is None else steps_to_run(self.settings)
-        steps += self.settings.sampler == "plms"  # which calls the model twice at its first step
-        return steps * self.request.n_samples * self.request.n_iter
-
-
-def plan_pictures(request: PictureRequest, sounds: Sequence[Path | None]) -> PicturePlan:
-    """Check a request against the model that it names, without loading the model.
+def paint_pictures(options: PictureOptions) -> Iterator[Path]:
+    """Paint every source that the options name, and save the pictures.
 
     Parameters
     ----------
-    request : PictureRequest
-    sounds : sequence of Path or None
-        What will be painted; None stands for the words of the request alone.
-
-    Returns
-    -------
-    plan : PicturePlan
-
-    Raises
-    ------
-    ModelError
-        If there is no such model.
-    OutputError
-        If results cannot be written where they are wanted.
-    ParameterError
-        If settings of the request and the model do not go together, or the picture to start from cannot be
-        read.
-    """
-    if request.save_embedding is not None and len(sounds) != 1:
-        raise ParameterError(f"--save-embedding with {len(sounds)} sounds", "one sound")
-    if request.words is not None and None in sounds:
-        for flag, value in (
-            ("--text-weight", request.words.weight),
-            ("--textstrength", request.words.strength),
-        ):
-            if value is not None:
-                raise ParameterError(
-                    f"{flag} {value} for words alone",
-                    "a sound beside the words",
-                    f"add --prompt PATH or leave out {flag}",
-                )
-    if request.save_embedding is not None:
-        check_place(request.save_embedding.parent)
-    return PicturePlan.of(request)
-
-
-def paint_sound(
-    sound: Path | None,
-    plan: PicturePlan,
-    load: Callable[[], Model],
-    on_step: Callable[[int], None] = lambda n: None,
-) -> Iterator[Path]:
-    """Paint one sound, or words alone, and save the pictures.
-
-    Parameters
-    ----------
-    sound : Path or None
-        A sound file, or a .npy file with an embedding of shape (77, D). None paints the words of the request.
-    plan : PicturePlan
-    load : callable
-        Returns the model; called when the sound has been read and is known to be good.
-    on_step : callable
-        Called with the number of denoising steps that are done since the last call, 0 at the beginning.
+    options : PictureOptions
 
     Yields
     ------
@@ -180,58 +47,65 @@ def paint_sound(
 
     Raises
     ------
-    AudioError, EmbeddingError
-        If the sound cannot be used.
-    PaintingError, ParameterError, ModelError, OutputError
-        If painting or saving fails.
+    FailedInputsError
+        At the end, if some of the sources could not be used.
+    ModelError, OutputError, ParameterError
+        If nothing can be painted in this way.
     """
-    request = plan.request
-    recipe = _recipe(sound, plan)
-    folder = request.outdir / (run_name(sound) if sound is not None else text_name(recipe["textprompt"]))
-    there = _painted(folder, recipe, request) if request.skip_existing else {}
-    missing = [[seed for seed in seeds if seed not in there] for seeds in request.batches()]
-    unplotted = [path for path in there.values() if request.plot and not _plot_path(path).exists()]
-    embedding_path = request.save_embedding
-    if embedding_path is not None and embedding_path.exists() and not any(missing):
-        embedding_path = None
-    if not (any(missing) or unplotted or embedding_path):
+    sources = find_sources(options)
+    _check(options, sources)
+    job = Job.plan(options)
+    with progress_bar(_count_steps(job) * len(sources), "step", quiet=options.quiet) as bar:
+        yield from each_input(sources, lambda source: paint_source(source, job, bar))
+
+
+def paint_source(source: Source, job: PictureJob, bar: ProgressBar) -> Iterator[Path]:
+    """Paint one source, and save its pictures; yield the path of every file."""
+    options, entries = job.options, source.entries(job.defaults)
+    recipe = job.recipe | entries
+    folder = options.folder / source.name
+    there = _painted(folder, recipe, options) if options.skip_existing else {}
+    missing = [[seed for seed in seeds if seed not in there] for seeds in options.batches()]
+    unplotted = [path for path in there.values() if options.plot and not _plot_path(path).exists()]
+    matrix_path = options.save_embedding
+    if matrix_path is not None and matrix_path.exists() and not any(missing):
+        matrix_path = None
+    if not (any(missing) or unplotted or matrix_path):
         return
-    source = _read(sound, plan)
-    on_step(0)
-    model = load()
-    on_step(0)
-    embedding = _embed(source, sound, recipe, model, request.words)
-    if embedding_path is not None:
-        yield _save_embedding(embedding_path, embedding)
-    if not (request.save_samples or request.grid):
+    heard = source.read(job.columns)
+    bar()
+    model = job.model
+    bar().unpause()
+    conditioning = _condition(heard, recipe["scaling"], job)
+    if matrix_path is not None:
+        yield _save_matrix(matrix_path, conditioning.embedding)
+    if options.skip_save and options.skip_grid:
         return
-    save_plot = functools.partial(
-        _save_plot, samples=source.samples, embedding=embedding, title=prompt_text(recipe)
-    )
+    plots = Plots(heard.samples, conditioning.embedding, prompt_text(recipe))
     for path in unplotted:
-        yield save_plot(path, load_picture(path))
+        yield from plots.save(path, load_picture(path))
     recipe |= {"device": model.device, "precision": model.precision, "versions": versions()}
     pictures = []
-    pooled = pooled_words(request.words, model, alone=sound is None)
-    for picture, own in _paint(model, plan, embedding, pooled, missing, on_step):
+    for picture, own in _paint(job, conditioning, missing, bar):
         pictures.append(picture)
-        if request.save_samples:
+        if not options.skip_save:
             path = save_picture(picture, folder, recipe | own)
             yield path
-            if request.plot:
-                yield save_plot(path, picture)
+            if options.plot:
+                yield from plots.save(path, picture)
     # A grid shows a whole request; where every picture is saved, that of a single one would be a copy.
-    if request.grid and missing == request.batches() and (len(pictures) > 1 or not request.save_samples):
-        yield _save_grid(pictures, folder, request, recipe)
+    whole = missing == options.batches() and (len(pictures) > 1 or options.skip_save)
+    if whole and not options.skip_grid:
+        yield _save_grid(pictures, folder, recipe | {"seed": options.seed}, options)
+    plots.check()
 
 
-def inspect_sound(sound: Path | None, plan: PicturePlan, load: Callable[[], Model]) -> Iterator[str]:
-    """Compare the numbers of a sound with those of a text, see :mod:`sound_diffusion.inspection`.
+def inspect_sounds(options: PictureOptions) -> Iterator[str]:
+    """Compare the numbers of sounds with those of a text, see :mod:`sound_diffusion.inspection`.
 
     Parameters
     ----------
-    sound, plan, load
-        As for :func:`paint_sound`.
+    options : PictureOptions
 
     Yields
     ------
@@ -240,95 +114,70 @@ def inspect_sound(sound: Path | None, plan: PicturePlan, load: Callable[[], Mode
 
     Raises
     ------
-    AudioError, EmbeddingError, ParameterError, ModelError
-        As :func:`paint_sound`.
+    FailedInputsError, ModelError, OutputError, ParameterError
+        As :func:`paint_pictures`.
     """
-    if sound is None:
+    sources = find_sources(options)
+    _check(options, sources)
+    if options.words_alone:
         raise ParameterError("--inspect without a sound", "--prompt PATH as well")
-    recipe = _recipe(sound, plan)
-    source = _read(sound, plan)
-    model = load()
-    matrix = _matrix(source, sound, recipe, model)
-    yield f"{sound}, model {recipe['model']}"
-    yield from statistics_table(
-        compare(matrix, recipe["feature"], recipe["scaling"], model, plan.request.words)
-    )
+    job = Job.plan(options)
+
+    def inspect(source: Source) -> Iterator[str]:
+        recipe = job.recipe | source.entries(job.defaults)
+        matrix = source.read(job.columns).matrix
+        assert matrix is not None
+        yield f"{recipe['sound']}, model {recipe['model']}"
+        model = job.model
+        yield from statistics_table(
+            compare(matrix(model.width), recipe["feature"], recipe["scaling"], model, job.words)
+        )
+
+    yield from each_input(sources, inspect)
 
 
-@dataclass(frozen=True)
-class Source:
-    """What a picture is made of: the samples of a sound, or a matrix from a file, or words alone."""
-
-    samples: FloatArray | None = None
-    matrix: FloatArray | None = None
-
-
-def _is_embedding(sound: Path | None) -> bool:
-    return sound is not None and sound.suffix.lower() == EMBEDDING_SUFFIX
-
-
-def _read(sound: Path | None, plan: PicturePlan) -> Source:
-    if sound is None:
-        return Source()
-    if _is_embedding(sound):
-        return Source(matrix=load_embedding(sound, plan.embedding_width))
-    return Source(samples=load_audio(sound, offset=plan.request.offset, duration=plan.request.duration))
+def _check(options: PictureOptions, sources: list[Source]) -> None:
+    """Refuse what cannot be told from the options alone."""
+    if options.save_embedding is not None:
+        if len(sources) != 1:
+            raise ParameterError(f"--save-embedding with {len(sources)} sounds", "one sound")
+        check_name(options.save_embedding)
+    for option in all_options().values():
+        value = getattr(options, option.name, None)
+        if options.words_alone and "sound" in option.needs and value is not None:
+            raise ParameterError(
+                f"{option.flag} {value} for words alone",
+                "a sound beside the words",
+                f"add --prompt PATH or leave out {option.flag}",
+            )
 
 
-def _matrix(source: Source, sound: Path, recipe: dict[str, Any], model: Model) -> FloatArray:
-    if source.samples is not None:
-        return extract(source.samples, recipe["feature"], model.width)
-    assert source.matrix is not None
-    return check_embedding(source.matrix, model.width, str(sound))
+def _count_steps(job: PictureJob) -> int:
+    """Count the denoising steps of one source."""
+    steps = job.settings.steps if job.init_image is None else steps_to_run(job.settings)
+    steps += job.settings.sampler == "plms"  # which calls the model twice at its first step
+    return steps * job.options.n_samples * job.options.n_iter
 
 
-def _embed(
-    source: Source, sound: Path | None, recipe: dict[str, Any], model: Model, words: Words | None
-) -> FloatArray:
-    if sound is None:
-        assert words is not None
-        return words.encode(model)
-    return finish_embedding(_matrix(source, sound, recipe, model), recipe["scaling"], model, words)
+def _condition(heard: Heard, scaling: str, job: PictureJob) -> Conditioning:
+    matrix = None if heard.matrix is None else heard.matrix(job.model.width)
+    return condition(job.model, matrix, scaling, job.words)
 
 
 def _paint(
-    model: Model,
-    plan: PicturePlan,
-    embedding: FloatArray,
-    pooled: FloatArray | None,
-    batches: list[list[int]],
-    on_step: Callable[[int], None],
+    job: PictureJob, conditioning: Conditioning, batches: list[list[int]], bar: ProgressBar
 ) -> Iterator[tuple[Image.Image, dict[str, Any]]]:
     """Yield every picture with the entries of its recipe that are its own."""
     # Batches gain nothing on a CPU, and a picture that was painted alone is made again alone, to the byte.
-    size = 1 if model.device == "cpu" else plan.request.n_samples
-    for seeds in batches:
-        for group in _groups(seeds, size):
-            init_images = None if plan.init_image is None else [plan.init_image] * len(group)
-            on_group_step = functools.partial(on_step, len(group))
-            pictures = paint_batch(
-                model,
-                [embedding] * len(group),
-                group,
-                plan.settings,
-                init_images,
-                on_group_step,
-                pooled,
-            )
-            for seed, picture in zip(group, pictures, strict=True):
-                yield picture, {"seed": seed, "first_seed": group[0], "n_samples": len(group), "n_iter": 1}
-
-
-def _recipe(sound: Path | None, plan: PicturePlan) -> dict[str, Any]:
-    """Everything that the pictures of a sound have in common, in JSON types."""
-    if sound is not None:
-        check_sound_file(sound)
-    recipe = plan.recipe(sound) | {"fixed_code": False}
-    if _is_embedding(sound):
-        # A matrix that somebody made is painted as it is, unless it is asked otherwise.
-        scaling = "none" if plan.request.scaling == "auto" else plan.request.scaling
-        recipe |= {"feature": "embedding", "scaling": scaling}
-    return recipe
+    size = 1 if job.model.device == "cpu" else job.options.n_samples
+    for group in (group for seeds in batches for group in _groups(seeds, size)):
+        count = len(group)
+        starts = None if job.init_image is None else [job.init_image] * count
+        on_step = partial(bar().update, count)
+        pictures = paint_batch(job.model, [conditioning] * count, group, job.settings, starts, on_step)
+        own = {"first_seed": group[0], "n_samples": count, "n_iter": 1, "fixed_code": False}
+        for seed, picture in zip(group, pictures, strict=True):
+            yield picture, own | {"seed": seed}
 
 
 def _groups(seeds: list[int], size: int) -> list[list[int]]:
@@ -342,18 +191,20 @@ def _groups(seeds: list[int], size: int) -> list[list[int]]:
     return groups
 
 
-def _painted(folder: Path, recipe: dict[str, Any], request: PictureRequest) -> dict[int, Path]:
-    """Find the pictures of a request that were painted by the same recipe, by their seeds."""
-    identity = recipe.keys() - set(NOT_IDENTITY)
-    wanted = {seed for seeds in request.batches() for seed in seeds}
+def _painted(folder: Path, recipe: dict[str, Any], options: PictureOptions) -> dict[int, Path]:
+    """Find the pictures of the options that were painted by the same recipe, by their seeds."""
+    wanted = {seed for seeds in options.batches() for seed in seeds}
+    one = recipe | {"fixed_code": False}
+    for entry in ("first_seed", "n_samples", "n_iter"):  # of the batch that a picture was painted in
+        del one[entry]
     return {
         done["seed"]: path
         for path, done in recipes_in(folder).items()
-        if done.get("seed") in wanted and all(done.get(key) == recipe[key] for key in identity)
+        if done.get("seed") in wanted and not differences(done, one, in_bytes=False)
     }
 
 
-def _save_embedding(path: Path, embedding: FloatArray) -> Path:
+def _save_matrix(path: Path, embedding: FloatArray) -> Path:
     with write_atomically(path) as file:
         np.save(file, embedding)
     return path
@@ -363,27 +214,38 @@ def _plot_path(picture: Path) -> Path:
     return picture.with_name(f"plot-{picture.name}")
 
 
-def _save_plot(
-    path: Path, picture: Image.Image, *, samples: FloatArray | None, embedding: FloatArray, title: str
-) -> Path:
-    from sound_diffusion.plots import plot_picture
+class Plots:
+    """The plots of a sound's pictures. One that fails stops nothing; :meth:`check` tells at the end."""
 
-    with write_atomically(_plot_path(path)) as file:
-        plot_picture(picture, samples, embedding, title, file)
-    return _plot_path(path)
+    def __init__(self, samples: FloatArray | None, embedding: FloatArray, title: str) -> None:
+        self._samples, self._embedding, self._title = samples, embedding, title
+        self._failure: PaintingError | None = None
+
+    def save(self, path: Path, picture: Image.Image) -> Iterator[Path]:
+        """Save the plot of the picture at `path` beside it, and yield its path if that succeeds."""
+        from sound_diffusion.plots import plot_picture
+
+        plot = io.BytesIO()
+        try:
+            plot_picture(picture, self._samples, self._embedding, self._title, plot)
+        except Exception as error:  # whatever matplotlib meets in fonts, names and caches
+            self._failure = PaintingError(f"{path}: no plot of it ({type(error).__name__}: {error})")
+            self._failure.__cause__ = error
+            return
+        with write_atomically(_plot_path(path)) as file:
+            file.write(plot.getbuffer())
+        yield _plot_path(path)
+
+    def check(self) -> None:
+        """Raise PaintingError if a plot is missing."""
+        if self._failure is not None:
+            raise self._failure
 
 
 def _save_grid(
-    pictures: list[Image.Image], folder: Path, request: PictureRequest, recipe: dict[str, Any]
+    pictures: list[Image.Image], folder: Path, recipe: dict[str, Any], options: PictureOptions
 ) -> Path:
     from diffusers.utils import make_image_grid
 
-    columns, rows = request.n_samples, request.n_iter
-    own = {
-        "seed": request.seed,
-        "first_seed": request.seed,
-        "n_samples": columns,
-        "n_iter": rows,
-        "fixed_code": request.fixed_code,
-    }
-    return save_picture(make_image_grid(pictures, rows, columns), folder, recipe | own, prefix="grid-")
+    grid = make_image_grid(pictures, options.n_iter, options.n_samples)
+    return save_picture(grid, folder, recipe, prefix="grid-")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,7 +14,8 @@ import numpy as np
 
 from sound_diffusion.constants import N_ROWS, SAMPLE_RATE
 from sound_diffusion.film.timeline import SampleBuffer
-from sound_diffusion.sound.features import N_MELS, extract_at
+from sound_diffusion.sound.features import extract_at
+from sound_diffusion.sound.spectra import MEL_REACH, N_MELS
 from sound_diffusion.typing import DoubleArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -29,8 +31,8 @@ BEAT_COLOUR = "#9a9a9a"
 ROW_INCHES = {"wave": 1.3, "descriptor": 0.42, "schedule": 0.95}
 OVERVIEW_COLUMNS = 1200
 OVERVIEW_SAMPLES = 1 << 20  # held in memory at once, about 24 seconds
-MEL_REACH = 1024  # samples on either side of a moment that a column of the mel spectrum looks at
 CONTACT_SHEET_FRAMES = 12
+LONGEST_TITLE = 160  # letters, about as wide as the plot
 
 
 def _figure(inches: tuple[float, float], row_space: float | None = None) -> Figure:
@@ -61,7 +63,9 @@ def plot_picture(
     """
     figure = _figure((13, 4.2))
     wave, heat, image = figure.subplots(1, 3, width_ratios=[1, 1.25, 1])
-    figure.suptitle(title, fontsize=11, parse_math=False)  # a prompt may hold dollars
+    # A name may be very long, and hold bytes that are no text; a prompt may hold dollars.
+    title = textwrap.shorten(title, LONGEST_TITLE).encode(errors="backslashreplace").decode()
+    figure.suptitle(title, fontsize=11, parse_math=False)
     if samples is not None:
         low, high = _extremes(samples, _column_edges(len(samples))[:-1])
         duration = len(samples) / SAMPLE_RATE
@@ -120,8 +124,8 @@ def sound_overview(blocks: Iterator[FloatArray], n_samples: int) -> SoundOvervie
     low, high, levels = [], [], []
     for start in range(0, len(edges) - 1, at_once):
         stretch = edges[start : start + at_once + 1]
-        first = max(int(stretch[0]) - MEL_REACH, 0)
-        samples = buffer.read(first, int(stretch[-1]) + MEL_REACH)
+        first = max(int(stretch[0]) - MEL_REACH[0], 0)
+        samples = buffer.read(first, int(stretch[-1]) + MEL_REACH[1])
         inner = samples[stretch[0] - first : stretch[-1] - first]
         lowest, highest = _extremes(inner, stretch[:-1] - stretch[0])
         low.append(lowest)

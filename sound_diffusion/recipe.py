@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
+import re
 import shlex
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sound_diffusion.errors import OutputError, ParameterError, SoundDiffusionError
-from sound_diffusion.model.find import find_model, fingerprint
+from sound_diffusion.installation import as_typed
+from sound_diffusion.model.find import WEIGHT_SUFFIXES, find_model, fingerprint, model_name
+from sound_diffusion.options import FilmOptions, Options, PictureOptions, all_options, options_of
 from sound_diffusion.sound.audio import hash_file
 
 if TYPE_CHECKING:
@@ -18,6 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "changes_since",
+    "command_again",
+    "differences",
+    "file_entries",
+    "option_entries",
     "parameters_text",
     "png_chunks",
     "prompt_text",
@@ -26,46 +35,12 @@ __all__ = [
     "versions",
 ]
 
+logger = logging.getLogger(__name__)
+
 RECIPE_KEY = "sound_diffusion"
 PARAMETERS_KEY = "parameters"
 # As stable-diffusion-webui writes them.
 SAMPLER_NAMES = {"ddim": "DDIM", "plms": "PLMS", "euler": "Euler", "dpm++": "DPM++ 2M", "lcm": "LCM"}
-# Flags by the entries of a recipe that they set, in the order in which they are printed. None goes unsaid.
-SHARED_FLAGS = {
-    "feature": "--feature",
-    "scaling": "--scaling",
-    "offset": "--offset",
-    "duration": "--duration",
-    "textprompt": "--textprompt",
-    "textpromptend": "--textpromptend",
-    "text_weight": "--text-weight",
-    "textstrength": "--textstrength",
-    "model": "--model",
-    "vae": "--vae",
-    "lora": "--lora",
-    "lora_strength": "--lora-strength",
-    "device": "--device",
-    "precision": "--precision",
-    "sampler": "--scheduler",
-    "steps": "--ddim_steps",
-    "eta": "--ddim_eta",
-    "guidance": "--scale",
-    "height": "--H",
-    "width": "--W",
-    "init_image": "--init-img",
-    "strength": "--strength",
-}
-PICTURE_FLAGS = {"first_seed": "--seed", "n_samples": "--n_samples", "n_iter": "--n_iter"}
-FILM_FLAGS = {
-    "film_seed": "--seed",
-    "fps": "--fps",
-    "window": "--window",
-    "mode": "--mode",
-    "seed_mode": "--seed-mode",
-    "batch_size": "--batch-size",
-    "preview": "--preview",
-}
-SWITCHES = {"low_memory": "--low-memory", "safety_checker": "--safety-checker", "fixed_code": "--fixed_code"}
 
 
 def versions() -> dict[str, str]:
@@ -76,6 +51,70 @@ def versions() -> dict[str, str]:
 
     packages = ("torch", "diffusers", "numpy", "librosa")
     return {RECIPE_KEY: sound_diffusion.__version__, **{package: version(package) for package in packages}}
+
+
+def option_entries(options: Options) -> dict[str, Any]:
+    """Return all that decides what pictures look like, but for the sound, in JSON types.
+
+    Parameters
+    ----------
+    options : Options
+        With what the model declares filled in.
+
+    Returns
+    -------
+    entries : dict
+        Files are named by their path and identified by the SHA-256 of their contents, the model by its
+        fingerprint.
+    """
+    entries: dict[str, Any] = {}
+    for each in options_of(type(options)):
+        value = getattr(options, each.name)
+        if not each.decides or each.entry == "sound":
+            continue
+        entries |= file_entries(each.entry, value) if each.is_file else {each.entry: _in_json(value)}
+    found = {"model": model_name(options.model), "model_fingerprint": fingerprint(find_model(options.model))}
+    return entries | found
+
+
+def _in_json(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Fraction) else value
+
+
+def file_entries(entry: str, path: Path | None) -> dict[str, str | None]:
+    """Return what a recipe says about a file: its path as it was typed, and the SHA-256 of its contents."""
+    digest = None if path is None else hash_file(path)
+    return {entry: None if path is None else str(path), f"{entry}_sha256": digest}
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], *, in_bytes: bool) -> list[str]:
+    """Say in what the recipe of an `old` result differs from a `new` one.
+
+    Parameters
+    ----------
+    old, new : mapping
+        Entries of `old` that `new` has not are passed over. What `old` does not state, since the option is
+        newer, was at its default.
+    in_bytes : bool
+        Whether what may change the last bits counts too.
+
+    Returns
+    -------
+    differences : list of str
+        Files and the model are known by their contents, whatever their names are.
+    """
+    declared = {each.entry: each for each in all_options().values()}
+    named = {entry for entry, each in declared.items() if each.is_file} | {"sound", "model"}
+    last_bits = {entry for entry, each in declared.items() if each.decides == "bytes"}
+    passed_over = named if in_bytes else named | last_bits
+    before = {entry: _in_json(each.default) for entry, each in declared.items()} | dict(old)
+    return [
+        f"{entry} was {before.get(entry)}, is {value}"
+        for entry, value in new.items()
+        if before.get(entry) != value and entry not in passed_over
+    ]
 
 
 def png_chunks(recipe: Mapping[str, Any]) -> PngInfo:
@@ -92,7 +131,7 @@ def parameters_text(recipe: Mapping[str, Any]) -> str:
     """Write a recipe in the form that Stable Diffusion tools show and read.
 
     The form is the one of the ``parameters`` chunk of stable-diffusion-webui: the prompt on the first line,
-    then comma-separated settings.
+    the negative prompt on the second where there is one, then comma-separated settings.
     """
     parts = [
         f"Steps: {recipe['steps']}",
@@ -100,11 +139,25 @@ def parameters_text(recipe: Mapping[str, Any]) -> str:
         f"CFG scale: {recipe['guidance']:g}",
         f"Seed: {recipe['seed']}",
         f"Size: {recipe['width']}x{recipe['height']}",
-        f"Model: {Path(recipe['model']).stem}",
+        f"Model: {_quoted(_model_title(recipe['model']))}",
     ]
     if recipe.get("init_image"):
         parts.append(f"Denoising strength: {recipe['strength']:g}")
-    return f"{prompt_text(recipe)}\n{', '.join(parts)}"
+    lines = [prompt_text(recipe), ", ".join(parts)]
+    if recipe.get("negative_prompt"):
+        lines.insert(1, f"Negative prompt: {' '.join(recipe['negative_prompt'].split())}")
+    return "\n".join(lines)
+
+
+def _model_title(model: str) -> str:
+    """Name a model without folders, and without the suffix of a checkpoint; other dots belong to its name."""
+    path = Path(model)
+    return path.stem if path.suffix.lower() in WEIGHT_SUFFIXES else path.name
+
+
+def _quoted(text: str) -> str:
+    """Quote what would end a setting early, as stable-diffusion-webui does."""
+    return json.dumps(text, ensure_ascii=False) if re.search("[,:\n]", text) else text
 
 
 def prompt_text(recipe: Mapping[str, Any]) -> str:
@@ -170,20 +223,22 @@ def recipe_command(recipe: Mapping[str, Any]) -> str:
     ParameterError
         If entries are missing.
     """
-    is_film = "fps" in recipe
-    unsaid = _unsaid(recipe, is_film=is_film)
-    script, path_flag = ("audio2video.py", "--path") if is_film else ("audio2img.py", "--prompt")
-    flags = {"sound": path_flag} | SHARED_FLAGS | (FILM_FLAGS if is_film else PICTURE_FLAGS)
-    words = ["python", script]
-    try:
-        for entry, flag in flags.items():
-            value = recipe[entry]
-            if value is not None and entry not in unsaid:
-                # A value that begins with a dash would pass for a flag.
-                words += [f"{flag}={value}"] if str(value).startswith("-") else [flag, str(value)]
-    except KeyError as error:
-        raise ParameterError(f"the recipe has no entry {error}", "a recipe of this program") from error
-    return shlex.join([*words, *(flag for entry, flag in SWITCHES.items() if recipe.get(entry))])
+    declared = FilmOptions if "fps" in recipe else PictureOptions
+    words = as_typed(f"python {declared.script}").split()
+    for each in (option for option in options_of(declared) if option.decides):
+        if each.entry not in recipe and not each.since:
+            raise ParameterError(f"the recipe has no entry {each.entry!r}", "a recipe of this program")
+        if all(recipe.get(needed) is not None for needed in each.needs):
+            words += each.words(recipe.get(each.entry))
+    return shlex.join(words)
+
+
+def command_again(picture: Path) -> str:
+    """Read the recipe of a picture and write its command; warn of what would make it come out different."""
+    recipe = read_recipe(picture)
+    for change in changes_since(recipe):
+        logger.warning("the picture would come out different: %s", change)
+    return recipe_command(recipe)
 
 
 def changes_since(recipe: Mapping[str, Any]) -> list[str]:
@@ -199,7 +254,7 @@ def changes_since(recipe: Mapping[str, Any]) -> list[str]:
         One line for each file, model or package.
     """
     changes = []
-    for entry in ("sound", "vae", "lora", "init_image"):
+    for entry in ("sound", *(each.entry for each in all_options().values() if each.is_file)):
         path, digest = recipe.get(entry), recipe.get(f"{entry}_sha256")
         if path is not None and digest is not None:
             file = Path(path)
@@ -215,17 +270,3 @@ def changes_since(recipe: Mapping[str, Any]) -> list[str]:
         if present.get(package) != used:
             changes.append(f"{package} was {used}, is {present.get(package)}")
     return changes
-
-
-def _unsaid(recipe: Mapping[str, Any], *, is_film: bool) -> set[str]:
-    """Name the entries whose flags would say nothing, or something that the script does not take."""
-    unsaid = {entry for entry in ("offset", "eta") if not recipe.get(entry)}
-    if recipe.get("feature") in ("embedding", "text"):
-        unsaid.add("feature")
-    if recipe.get("sound") is None:
-        unsaid |= {"text_weight", "textstrength"}
-    if recipe.get("lora") is None:
-        unsaid.add("lora_strength")
-    if recipe.get("init_image") is None and not is_film:
-        unsaid.add("strength")
-    return unsaid

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from sound_diffusion.constants import SAMPLE_RATE  # the package says how threads wait, before torch
+
 # Threads that wait for each other cost small models more than they bring, most of all on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-SAMPLE_RATE = 44_100
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def tiny_model_folder(tmp_path_factory):
     import torch
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 
-    from sound_diffusion.model.sound_encoder import SoundEncoder
+    from sound_diffusion.model.cymatics import SoundEncoder
 
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
@@ -84,7 +84,7 @@ def tiny_model_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_model(tiny_model_folder):
     """The tiny model, loaded on the CPU."""
-    from sound_diffusion.model.model import load_model
+    from sound_diffusion.model.load import load_model
 
     return load_model(str(tiny_model_folder), device="cpu")
 
@@ -136,10 +136,10 @@ class Outcome:
 @pytest.fixture
 def model_loads(tiny_model, tiny_model_folder, monkeypatch):
     """Load the tiny model once for all tests, and list every load that a script asks for."""
-    from sound_diffusion import requests
+    from sound_diffusion import job
 
     loads: list[str] = []
-    load_model = requests.load_model
+    load_model = job.load_model
 
     def load(name="auto", *, device="auto", precision="auto", **options):
         loads.append(name)
@@ -149,7 +149,7 @@ def model_loads(tiny_model, tiny_model_folder, monkeypatch):
             return tiny_model
         return load_model(name, device=device, precision=precision, **options)
 
-    monkeypatch.setattr(requests, "load_model", load)
+    monkeypatch.setattr(job, "load_model", load)
     return loads
 
 

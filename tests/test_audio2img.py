@@ -1,10 +1,13 @@
 """audio2img from the command line to the files it leaves behind."""
 
+import contextlib
 import errno
+import io
 import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +20,7 @@ from PIL import Image
 
 import audio2img as audio2img_script
 import sound_diffusion as sd
-from sound_diffusion import files, pictures, requests
+from sound_diffusion import files, pictures, plots
 from sound_diffusion import recipe as recipes
 from sound_diffusion.recipe import read_recipe
 
@@ -150,6 +153,21 @@ def test_name_that_is_not_text(model_loads, tiny_model_folder, sine_file, tmp_pa
     assert b"caf\xe9.wav" in capfdbinary.readouterr().out
 
 
+@pytest.mark.skipif(os.name != "posix", reason="file names of bytes")
+@pytest.mark.parametrize("stem", [b"latin\xe9", b"\xff\xfe", "長".encode() * 80, b"a" * 250, b"$x^ \\ {} %d"])
+def test_names_of_every_kind_are_painted_and_plotted(stem, audio2img, sine_file, tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + stem + b".wav"))
+    shutil.copy(sine_file, path)
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with contextlib.redirect_stdout(stdout):
+        done = audio2img("--prompt", path, "--plot", "--ddim_steps", 1, "--quiet")
+        assert (done.code, done.err) == (0, "")
+        picture, plot = (Path(os.fsdecode(line)) for line in stdout.buffer.getvalue().splitlines())
+        assert audio2img("--recipe", picture).code == 0
+    assert plot.name == f"plot-{picture.name}"
+    assert read_recipe(picture)["sound"] == str(path)
+
+
 # --- several pictures
 
 
@@ -191,6 +209,26 @@ def test_plot(audio2img, sine_file):
     paths = audio2img("--prompt", sine_file, "--plot").paths
     assert [path.name for path in paths] == ["00000.png", "plot-00000.png"]
     assert pixels(paths[1]).shape[1] > 1000
+
+
+def test_a_plot_that_fails_stops_nothing(audio2img, sine_file, tmp_path, monkeypatch):
+    shutil.copy(sine_file, tmp_path / "other.wav")
+    plot_picture, calls = plots.plot_picture, []
+
+    def fail_first(*arguments):
+        calls.append(1)
+        if len(calls) == 1:
+            raise RuntimeError("no font")
+        plot_picture(*arguments)
+
+    monkeypatch.setattr(plots, "plot_picture", fail_first)
+    words = ["--prompt", sine_file, tmp_path / "other.wav", "--plot", "--n_iter", 2, "--ddim_steps", 1]
+    done = audio2img(*words, "--quiet")
+    assert done.code == 1
+    assert "00000.png: no plot of it (RuntimeError: no font)" in done.error
+    names = [path.name for path in done.paths]
+    both = ["00000.png", "plot-00000.png", "00001.png", "plot-00001.png", "grid-00000.png"]
+    assert names == [both[0], *both[2:], *both]
 
 
 # --- skip-existing
@@ -271,6 +309,17 @@ def test_init_image_by_strength(audio2img, sine_file, start_picture):
         assert "Denoising strength: 0.5" in picture.info["parameters"]
 
 
+def test_a_transparent_picture_to_start_from_is_remarked_on_once(audio2img, sine_file, tmp_path):
+    Image.new("RGBA", (64, 64), (255, 255, 255, 0)).save(tmp_path / "clear.png")
+    done = audio2img(
+        "--prompt", sine_file, "--init-img", tmp_path / "clear.png", "--strength", 0, "--n_iter", 2
+    )
+    assert done.code == 0
+    assert done.err.count("laid on black") == 1
+    with Image.open(done.paths[0]) as picture:
+        assert picture.getextrema() == ((0, 0),) * 3
+
+
 # --- embeddings as files
 
 
@@ -314,8 +363,8 @@ def test_files_that_all_sounds_share_are_read_once(audio2img, many_sounds, start
     def spy(function):
         return lambda path: read.append(path) or function(path)
 
-    monkeypatch.setattr(requests, "hash_file", spy(requests.hash_file))
-    monkeypatch.setattr(requests, "fingerprint", spy(requests.fingerprint))
+    monkeypatch.setattr(recipes, "hash_file", spy(recipes.hash_file))
+    monkeypatch.setattr(recipes, "fingerprint", spy(recipes.fingerprint))
     paths = audio2img("--input_folder", many_sounds, "--init-img", start_picture).paths
     assert read.count(start_picture) == 1
     assert len(read) == len(set(read)) == 5  # three sounds, a picture and a model
@@ -347,15 +396,20 @@ def test_both_spellings_of_flags(audio2img, many_sounds):
 # --- bad input
 
 
+def test_a_sound_that_was_cut_is_painted_with_a_word(audio2img, tmp_path):
+    path = tmp_path / "cut.wav"
+    soundfile.write(path, np.zeros(30_000), 44_100)
+    path.write_bytes(path.read_bytes()[:10_000])
+    done = audio2img("--prompt", path)
+    assert (done.code, len(done.paths)) == (0, 1)
+    assert done.err.count("0.567 s of 0.680 s are missing") == 1
+
+
 def bad_inputs(folder):
     """Name -> a path that no picture can be made of."""
-    good = np.zeros(30_000)
-    soundfile.write(folder / "whole.wav", good, 44_100)
-    whole = (folder / "whole.wav").read_bytes()
     files = {
         "empty.wav": b"",
         "text.wav": b"This is no sound.",
-        "cut.wav": whole[:10_000],
         "text.npy": b"1 2 3",
     }
     for name, content in files.items():
@@ -376,7 +430,6 @@ BAD_INPUTS = {
     "folder.wav": "a folder",
     "empty.wav": "empty file",
     "text.wav": "not a sound",
-    "cut.wav": "truncated",
     "none.wav": "no samples",
     "nan.wav": "NaN or infinite",
     "inf.wav": "NaN or infinite",

@@ -1,6 +1,9 @@
 """Films from the command line: exact, resumable, and clear about what went wrong."""
 
+import contextlib
+import io
 import json
+import math
 import os
 import re
 import shlex
@@ -18,12 +21,14 @@ from PIL import Image
 import audio2img
 import audio2video
 from sound_diffusion import recipe as recipes
+from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.errors import VideoError
 from sound_diffusion.film import films
-from sound_diffusion.model import model as models
+from sound_diffusion.locks import hold
+from sound_diffusion.model import load as models
+from sound_diffusion.sound.audio import load_audio
 
 REPOSITORY = Path(__file__).parent.parent
-SAMPLE_RATE = 44_100
 
 
 @pytest.fixture
@@ -60,7 +65,8 @@ def make(tiny_model_folder, sound, tmp_path, capsys):
 def n_frames_in(film):
     """Count the frames of a film by decoding it."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", film, "-map", "0:v", "-fps_mode", "passthrough"]
-    said = subprocess.run([*command, "-f", "null", "-"], capture_output=True, text=True, check=True).stderr
+    command += ["-f", "null", "-"]
+    said = subprocess.run(command, capture_output=True, check=True).stderr.decode(errors="replace")
     return int(re.findall(r"frame=\s*(\d+)", said)[-1])
 
 
@@ -106,6 +112,33 @@ def test_short_sounds(n_samples, fps, expected, make, tmp_path):
     code, out, _ = make("--fps", fps, path=path)
     assert code == 0
     assert n_frames_in(out[0]) == expected
+
+
+def test_a_damaged_sound_is_named_once_and_seen_as_long_as_it_is_heard(
+    tiny_model_folder, sound, tmp_path, capsys
+):
+    path = tmp_path / "cut.flac"
+    samples, rate = soundfile.read(sound)
+    soundfile.write(path, samples, rate)
+    path.write_bytes(path.read_bytes()[:-15_000])
+    flags = [
+        "--model",
+        str(tiny_model_folder),
+        "--outdir",
+        str(tmp_path / "out"),
+        "--device",
+        "cpu",
+        "--fps",
+        "20",
+    ]
+    assert audio2video.main(["--path", str(path), *flags, "--mode", "txt2img"]) == 0
+    errors = capsys.readouterr().err
+    assert errors.count("cut.flac") == errors.count("s are missing") == 1
+    seconds = len(load_audio(path)) / SAMPLE_RATE
+    assert 0.2 < seconds < 0.6
+    film = tmp_path / "out" / "cut" / "cut.mp4"
+    assert n_frames_in(film) == math.ceil(seconds * 20)
+    assert abs(len(load_audio(film)) / SAMPLE_RATE - seconds) < 0.05
 
 
 def test_silence_makes_a_film(make, tmp_path):
@@ -441,7 +474,9 @@ def test_a_folder_that_cannot_be_written(make, tmp_path):
 
 def test_ffmpeg_dying_leaves_the_frames(make, tmp_path, monkeypatch):
     dying = tmp_path / "ffmpeg"
-    dying.write_text("#!/bin/sh\necho 'Killed by a test' >&2\nkill -9 $$\n")
+    alive = imageio_ffmpeg.get_ffmpeg_exe()
+    dies = "echo 'Killed by a test' >&2; kill -9 $$"
+    dying.write_text(f'#!/bin/sh\ncase "$*" in *-framerate*) {dies};; *) exec "{alive}" "$@";; esac\n')
     dying.chmod(0o755)
     with monkeypatch.context() as patched:
         patched.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(dying))
@@ -491,3 +526,66 @@ def test_as_a_process_stderr_has_one_bar_and_stdout_the_path(sound, tiny_model_f
     assert done.stderr.count(b"\n") == 1
     assert b"3/3" in done.stderr
     assert b"frame/s" in done.stderr or b"s/frame" in done.stderr
+
+
+def test_a_second_run_says_who_is_at_work_and_changes_nothing(make, tmp_path):
+    with pytest.MonkeyPatch.context() as patched:
+        interrupt_after(patched, 2, KeyboardInterrupt())
+        make("--fps", 5)
+    folder = tmp_path / "out" / "noise"
+    (folder / "frames" / ".00002.png.abc.part").touch()  # of the run at work
+    before = sorted(path.name for path in folder.rglob("*"))
+    with hold(folder, wait=False):
+        for flags in ((), ("--force", "--strength", 0.7)):
+            code, out, err = make("--fps", 5, *flags)
+            assert (code, out, len(err)) == (2, [], 1)
+            assert f"process {os.getpid()} on " in err[0]
+            assert "--wait" in err[0]
+        assert sorted(path.name for path in folder.rglob("*") if path.name != ".lock") == before
+    assert make("--fps", 5, "--wait")[0] == 0
+    assert not list(folder.rglob(".*"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names of bytes")
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".gif"])
+def test_a_name_that_is_not_text(suffix, make, sound, tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9 \xff.wav"))
+    shutil.copy(sound, path)
+    stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with contextlib.redirect_stdout(stdout):
+        code, _, err = make("--fps", 4, "--output", suffix, path=path)
+    assert (code, err) == (0, [])
+    film = tmp_path / "out" / path.stem / f"{path.stem}{suffix}"
+    assert stdout.buffer.getvalue() == os.fsencode(film) + b"\n"
+    assert n_frames_in(film) == 3
+    manifest = json.loads((film.parent / "manifest.json").read_text())
+    assert manifest["request"]["sound"] == str(path)
+
+
+@pytest.mark.parametrize("letter", ["a", "長"])
+def test_very_long_names(letter, make, sound, tmp_path):
+    stem = letter * (250 // len(letter.encode()))
+    paths = [tmp_path / f"{stem[:-1]}{end}.wav" for end in "12"]
+    for path in paths:
+        shutil.copy(sound, path)
+    code, out, err = make("--fps", 2, "--preview", 2, path=paths)
+    assert (code, err) == (0, [])
+    assert len({Path(film).parent for film in out}) == 2
+    assert all(Path(film).exists() for film in out)
+
+
+def test_a_name_too_long_for_a_film_is_found_before_painting(make, tmp_path, model_loads):
+    code, out, err = make("--fps", 2, "--output", tmp_path / ("x" * 300 + ".mp4"))
+    assert (code, out, len(err)) == (2, [], 1)
+    assert "choose a shorter name" in err[0]
+    assert model_loads == []
+
+
+def test_a_contact_sheet_that_fails_withholds_no_film(make, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr("sound_diffusion.plots.contact_sheet", fail)
+    code, out, err = make("--fps", 4)
+    assert (code, err) == (0, [])  # the warning is quiet
+    assert Path(out[0]).exists()

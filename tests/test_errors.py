@@ -5,7 +5,11 @@ import pytest
 from sound_diffusion import errors
 from sound_diffusion.errors import FailedInputsError, SoundDiffusionError
 
-KINDS = [getattr(errors, name) for name in errors.__all__ if name != "FailedInputsError"]
+KINDS = [
+    kind
+    for kind in vars(errors).values()
+    if isinstance(kind, type) and issubclass(kind, SoundDiffusionError) and kind is not FailedInputsError
+]
 
 
 def test_message_is_value_expectation_remedy():

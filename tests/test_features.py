@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.errors import AudioError, ParameterError, SoundDiffusionError
 from sound_diffusion.sound.features import FEATURES, extract, extract_at, get_feature, picture_moments
 
-RATE = 44_100
 ROWS = 77
 LENGTHS = [1, 2, 76, 77, 78, 100, 153, 154, 1001, 5929, 65_537, 100_001]
 NAMES = ["waveform", "fft", "melspectrogram", "mfcc", "cqt"]
@@ -21,7 +21,7 @@ def noise(n, seed=0):
 
 
 def sine(frequency, n, amplitude=1.0):
-    return (amplitude * np.sin(2 * np.pi * frequency * np.arange(n) / RATE)).astype(np.float32)
+    return (amplitude * np.sin(2 * np.pi * frequency * np.arange(n) / SAMPLE_RATE)).astype(np.float32)
 
 
 def relative_error(value, expected):
@@ -83,14 +83,14 @@ def test_fft_is_librosas(width, n):
 
 
 def test_fft_of_ten_minutes():
-    y = np.tile(noise(RATE, seed=1), 600)
+    y = np.tile(noise(SAMPLE_RATE, seed=1), 600)
     assert relative_error(extract(y, "fft"), expected_fft(y, 768)) < 1e-5
     np.testing.assert_array_equal(extract(y, "waveform"), expected_waveform(y, 768))
 
 
 def test_fft_of_a_sine_peaks_in_the_column_of_its_frequency():
     n_fft = 1534
-    matrix = extract(sine(100 * RATE / n_fft, 2 * RATE), "fft")
+    matrix = extract(sine(100 * SAMPLE_RATE / n_fft, 2 * SAMPLE_RATE), "fft")
     assert (matrix[2:75].argmax(axis=1) == 100).all()
     np.testing.assert_allclose(matrix[2:75, 100], 768 / 2, rtol=0.01)
 
@@ -113,7 +113,7 @@ def hop_signal(hop):
 
 
 def mel_decibels(y, hop):
-    power = librosa.feature.melspectrogram(y=y, sr=RATE, hop_length=hop, pad_mode="constant")[:, :ROWS]
+    power = librosa.feature.melspectrogram(y=y, sr=SAMPLE_RATE, hop_length=hop, pad_mode="constant")[:, :ROWS]
     return np.clip(librosa.power_to_db(power, amin=1e-10, top_db=None) + 40, 0, 80).T
 
 
@@ -143,11 +143,11 @@ def test_mfcc_columns_are_standardised():
 def test_cqt_is_librosas_in_decibels():
     hop, n_bins = 1024, 84
     y = hop_signal(hop)
-    magnitudes = np.abs(librosa.cqt(y, sr=RATE, hop_length=hop, n_bins=n_bins, pad_mode="constant"))[
+    magnitudes = np.abs(librosa.cqt(y, sr=SAMPLE_RATE, hop_length=hop, n_bins=n_bins, pad_mode="constant"))[
         :, :ROWS
     ].T
     frequencies = librosa.cqt_frequencies(n_bins, fmin=librosa.note_to_hz("C1"))
-    lengths, _ = librosa.filters.wavelet_lengths(freqs=frequencies, sr=RATE)
+    lengths, _ = librosa.filters.wavelet_lengths(freqs=frequencies, sr=SAMPLE_RATE)
     decibels = 20 * np.log10(2 * magnitudes / np.sqrt(lengths))  # librosa scales by the root of the length
     expected = stretched(np.clip(1 + decibels / 80, 0, 1), 768)
     value = extract(y, "cqt")
@@ -161,7 +161,7 @@ def test_cqt_is_librosas_in_decibels():
 @pytest.mark.parametrize("bin_", [12, 45, 80])
 def test_cqt_of_a_sine_reads_its_level_in_its_bin(bin_):
     frequency = librosa.note_to_hz("C1") * 2 ** (bin_ / 12)
-    matrix = extract(sine(frequency, 4 * RATE, amplitude=0.1), "cqt", 84)
+    matrix = extract(sine(frequency, 4 * SAMPLE_RATE, amplitude=0.1), "cqt", 84)
     assert (matrix[10:60].argmax(axis=1) == bin_).all()
     np.testing.assert_allclose(matrix[10:60, bin_], 1 - 20 / 80, atol=0.005)
 
@@ -175,7 +175,7 @@ def test_decibel_features_stay_in_range(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("n", [0, 1, 50, 77, 1000, RATE])
+@pytest.mark.parametrize("n", [0, 1, 50, 77, 1000, SAMPLE_RATE])
 def test_silence_is_finite_and_without_contrast(name, n):
     matrix = extract(np.zeros(n, dtype=np.float32), name)
     np.testing.assert_array_equal(matrix, np.zeros((ROWS, 768)))
@@ -204,7 +204,8 @@ def test_a_feature_depends_on_no_more_than_it_says(name, width):
     feature, moments = FEATURES[name], 60_000 + 300 * np.arange(ROWS)
     y = noise(200_000)
     value = extract_at(y, moments, name, width)
-    first, last = moments[0] - feature.before(width), moments[-1] + feature.after(width)
+    before, after = feature.reach(width)
+    first, last = moments[0] - before, moments[-1] + after
     cut = np.zeros_like(y)
     cut[first : last + 1] = y[first : last + 1]
     np.testing.assert_array_equal(extract_at(cut, moments, name, width), value)

@@ -4,22 +4,28 @@ import contextlib
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from sound_diffusion import files
 from sound_diffusion.errors import OutputError
 from sound_diffusion.files import (
+    check_name,
     check_place,
     make_folder,
     recipes_in,
     run_name,
     save_picture,
+    shortened,
     write_atomically,
 )
 from sound_diffusion.recipe import parameters_text, read_recipe, versions
@@ -55,6 +61,40 @@ def names(folder):
 )
 def test_run_name(path, name):
     assert run_name(Path(path)) == name
+
+
+@given(stem=st.binary(min_size=1, max_size=250), n_bytes=st.integers(10, 200))
+def test_long_names_are_cut_between_letters_and_stay_apart(stem, n_bytes):
+    name = os.fsdecode(stem)
+    short = shortened(name, n_bytes)
+    assert len(os.fsencode(short)) <= n_bytes
+    assert (short == name) == (len(os.fsencode(name)) <= n_bytes)
+    if short != name:
+        short.encode()  # text
+        assert short != shortened(name + "x", n_bytes)
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "長", "🎵", "e\u0301"])
+def test_names_of_every_script_have_room_for_what_is_added(letter, tmp_path):
+    stem = letter * (250 // len(letter.encode()))
+    name = run_name(Path(stem + ".wav"))
+    assert stem.startswith(name[:-9])
+    folder = tmp_path / f"{name}-preview"
+    for suffix in (".in-progress.mp4", ".schedules.png"):
+        with write_atomically(folder / f"{name}-preview{suffix}") as file:
+            file.write(b"a")
+    with write_atomically(folder / ("x" * 255)) as file:  # what the user has named
+        file.write(b"a")
+    assert len(names(folder)) == 3
+
+
+@pytest.mark.parametrize("place", ["x" * 256, "new/" + "x" * 256, "/".join(["x" * 200] * 30), "a\0b"])
+def test_names_that_cannot_be_are_found_before_the_work(place, tmp_path):
+    for check in (check_place, check_name):
+        with pytest.raises(OutputError, match="cannot be written") as caught:
+            check(tmp_path / place)
+        assert caught.value.exit_code == 2
+    assert names(tmp_path) == []
 
 
 def test_versions_name_what_the_pixels_depend_on():
@@ -195,9 +235,29 @@ def test_parameters_are_in_the_form_of_other_tools():
         "bell.wav, fft, scaling clip\n"
         "Steps: 50, Sampler: DDIM, CFG scale: 7.5, Seed: 42, Size: 512x256, Model: model"
     )
+    negative = parameters_text(RECIPE | {"negative_prompt": "blurred,\n grey"}).splitlines()
+    assert negative[1] == "Negative prompt: blurred, grey"
+    assert negative[2].startswith("Steps: 50, ")
     painted_over = parameters_text(RECIPE | {"init_image": "a.png", "sampler": "plms"})
     assert painted_over.endswith("Model: model, Denoising strength: 0.75")
     assert "Sampler: PLMS" in painted_over
+
+
+@pytest.mark.parametrize(
+    ("model", "title"),
+    [
+        ("stabilityai/stable-diffusion-xl-base-1.0", "stable-diffusion-xl-base-1.0"),
+        ("models/v1.5", "v1.5"),
+        ("ldm/stable-diffusion-v1/model.ckpt", "model"),
+        ("dreams.v2.1.safetensors", "dreams.v2.1"),
+        ("soft, warm", '"soft, warm"'),
+        ("a:b.safetensors", '"a:b"'),
+        ("cymatics", "cymatics"),
+    ],
+)
+def test_a_model_is_shown_by_its_whole_name(model, title):
+    recipe = RECIPE | {"model": model}
+    assert parameters_text(recipe).endswith(f", Model: {title}")
 
 
 def test_pictures_without_a_recipe(tmp_path, picture):
@@ -243,3 +303,40 @@ def test_programs_that_number_at_the_same_time_lose_nothing(tmp_path):
         ]
     assert all(run.result().returncode == 0 for run in runs)
     assert names(tmp_path) == [f"{number:05d}.png" for number in range(45)]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="fork")
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_a_dozen_programs_that_are_interrupted_leave_no_gap(hard_links, tmp_path, monkeypatch):
+    """Each is ended at some moment, half of them by Ctrl-C; what they have reported is there."""
+    if not hard_links:
+
+        def no_links(self, target):
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(Path, "hardlink_to", no_links)
+    reader, writer = os.pipe()
+    children = []
+    for index in range(12):
+        children.append(os.fork())
+        if children[-1] == 0:
+            with contextlib.suppress(BaseException):
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                for _ in range(200):
+                    path = save_picture(Image.new("RGB", (8, 8), (index, 0, 0)), tmp_path, RECIPE)
+                    os.write(writer, f"{path.name} {index}\n".encode())
+            os._exit(0)
+    os.close(writer)
+    for index, child in enumerate(children):
+        time.sleep(0.05)
+        os.kill(child, signal.SIGKILL if index % 2 else signal.SIGINT)
+    for child in children:
+        os.waitpid(child, 0)
+    with os.fdopen(reader) as file:
+        reported = dict(line.split() for line in file)
+    pictures = sorted(tmp_path.glob("*.png"))
+    assert [path.name for path in pictures] == [f"{number:05d}.png" for number in range(len(pictures))]
+    assert reported
+    for name, index in reported.items():
+        with Image.open(tmp_path / name) as picture:
+            assert picture.getpixel((0, 0)) == (int(index), 0, 0)

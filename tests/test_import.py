@@ -1,5 +1,6 @@
 """The package from Python: its names, and what importing it costs."""
 
+import os
 import subprocess
 import sys
 
@@ -15,7 +16,7 @@ def test_every_public_name_is_there_and_documented(name):
 
 
 def test_unknown_name():
-    with pytest.raises(AttributeError, match="no attribute 'pain'"):
+    with pytest.raises(AttributeError, match="attribute pain"):
         _ = sound_diffusion.pain
 
 
@@ -25,3 +26,22 @@ def test_import_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_threads_are_told_to_sleep_unless_the_user_says_otherwise():
+    code = (
+        "import os, sound_diffusion; print(os.environ['OMP_WAIT_POLICY'], os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    own = {"OMP_WAIT_POLICY": "ACTIVE", "OPENBLAS_NUM_THREADS": "3"}
+    bare = {name: value for name, value in os.environ.items() if name not in own}
+    for environment, expected in ((bare, "PASSIVE 1"), (bare | own, "ACTIVE 3")):
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        assert done.stdout.strip() == expected
+
+
+@pytest.mark.parametrize("package", ["training", "benchmarks"])
+def test_training_and_benchmarks_tell_them_before_torch_is_imported(package):
+    code = f"import sys, {package}; print('sound_diffusion' in sys.modules, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True False"

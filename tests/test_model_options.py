@@ -5,11 +5,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tiny_checkpoints import build_pipeline, original_tensors  # noqa: E402
-
 from sound_diffusion.errors import ModelError  # noqa: E402
-from sound_diffusion.model import model as models  # noqa: E402
+from sound_diffusion.model import load as models  # noqa: E402
 from sound_diffusion.painting import paint  # noqa: E402
+from tests.tiny_checkpoints import build_pipeline, original_tensors  # noqa: E402
 
 
 @pytest.fixture(scope="module")

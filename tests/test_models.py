@@ -3,13 +3,14 @@
 import json
 import shutil
 from fnmatch import fnmatch
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from sound_diffusion.errors import ModelError, ParameterError
 from sound_diffusion.model import find
-from sound_diffusion.model import model as models
+from sound_diffusion.model import load as loading
 from sound_diffusion.model.find import (
     ModelDefaults,
     find_model,
@@ -18,7 +19,8 @@ from sound_diffusion.model.find import (
     read_defaults,
     read_width,
 )
-from sound_diffusion.model.model import Model, load_model
+from sound_diffusion.model.load import load_model
+from sound_diffusion.model.model import Model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -31,6 +33,8 @@ def models_folder(tmp_path, monkeypatch):
         (folder / name).mkdir(parents=True)
         (folder / name / "model_index.json").write_text("{}")
     monkeypatch.setattr(find, "MODELS_FOLDER", folder)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
     return folder
 
 
@@ -42,6 +46,19 @@ def test_auto_is_the_users_checkpoint_or_else_the_embedded_model(models_folder):
     checkpoint = models_folder / "ldm" / "stable-diffusion-v1" / "model.ckpt"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()
+    assert find_model("auto") == checkpoint
+    assert model_name("auto") == "ldm/stable-diffusion-v1/model.ckpt"
+    assert find_model(model_name("auto")) == checkpoint
+
+
+def test_models_of_the_current_folder_have_names_too(models_folder, tmp_path):
+    checkpoint = Path("models", "ldm", "stable-diffusion-v1", "model.ckpt")
+    for path in (checkpoint, Path("models", "mine", "model_index.json"), Path("models", "own", "other.ckpt")):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert find_model("mine") == Path("models", "mine")
+    assert model_name("mine") == model_name("models/mine") == "mine"
+    assert find_model("own") == models_folder / "own"
     assert find_model("auto") == checkpoint
     assert model_name("auto") == "ldm/stable-diffusion-v1/model.ckpt"
     assert find_model(model_name("auto")) == checkpoint
@@ -177,6 +194,14 @@ def hub(tiny_model_folder, tmp_path, monkeypatch):
                     shutil.copy(path, hub.snapshot / name)
         return local(hub_id, allow_patterns=allow_patterns, local_files_only=True, **options)
 
+    def list_files(hub_id, *, revision):
+        if not hub.is_reachable:
+            raise LocalEntryNotFoundError("Got: ConnectError")
+        assert revision == COMMIT
+        files = filter(lambda path: path.is_file(), hub.repository.rglob("*"))
+        return [path.relative_to(hub.repository).as_posix() for path in files]
+
+    monkeypatch.setattr(huggingface_hub, "list_repo_files", list_files)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     return hub
@@ -202,7 +227,8 @@ def test_a_sound_encoder_on_the_hub_is_downloaded_with_the_weights(hub):
     )
     model = load_model("some/hub-id", device="cpu")
     assert model.sound_encoder is not None
-    assert hub.downloads[1:] == [["sound_encoder/*"]]
+    [files] = hub.downloads[1:]
+    assert sorted(files) == ["sound_encoder/config.json", "sound_encoder/diffusion_pytorch_model.safetensors"]
 
 
 def test_a_latent_consistency_model_on_the_hub_is_known_at_once(hub):
@@ -247,19 +273,33 @@ def test_a_model_on_the_hub_is_loaded_from_the_cache(hub):
     assert (model.name, model.defaults.steps, model.width) == ("some/hub-id", 4, 32)
 
 
-def test_the_weights_are_those_of_the_commit_whose_settings_were_read(hub, monkeypatch):
-    from diffusers import DiffusionPipeline
+def test_weights_are_downloaded_once_and_only_those_that_are_read(hub, caplog):
+    """Of the commit whose settings were read, with no other form of them and nothing that is not loaded."""
+    for name in ("model.ckpt", "unet/diffusion_pytorch_model.fp16.safetensors", "unet/flax_model.msgpack"):
+        (hub.repository / name).write_bytes(b"gigabytes")
+    read_defaults("some/hub-id")
+    model = load_model("some/hub-id", device="cpu")
+    assert model.width == 32
+    assert "downloading some/hub-id" in caplog.text
+    fetched = [path.relative_to(hub.snapshot).as_posix() for path in hub.snapshot.rglob("*.*")]
+    assert not {"model.ckpt", "unet/flax_model.msgpack"} & set(fetched)
+    assert [name for name in fetched if "fp16" in name] == []
+    hub.is_reachable = False
+    load_model("some/hub-id", device="cpu")
 
-    revisions = []
 
-    def load(hub_id, *, revision, local_files_only=False, **options):
-        revisions.append((revision, local_files_only))
-        raise OSError("not there")
+def test_a_model_on_the_hub_that_has_a_variant_alone(hub):
+    for path in [*hub.repository.rglob("unet/*.safetensors"), *hub.repository.rglob("vae/*.safetensors")]:
+        path.rename(path.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    assert load_model("some/hub-id", device="cpu").width == 32
 
-    monkeypatch.setattr(DiffusionPipeline, "from_pretrained", load)
-    with pytest.raises(ModelError, match=r"model some/hub-id: cannot be loaded \(not there\)"):
+
+def test_weights_that_cannot_be_downloaded_are_named_in_one_line(hub):
+    read_defaults("some/hub-id")
+    hub.is_reachable = False
+    with pytest.raises(ModelError, match=r"some/hub-id: not in the hub's cache.*ConnectError") as caught:
         load_model("some/hub-id", device="cpu")
-    assert revisions == [(COMMIT, True), (COMMIT, False)]
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["some/hub-id", "another/hub-id"])
@@ -295,7 +335,7 @@ NATIVE = {"avx512_f": True, "avx512_bf16": True, "amx_bf16": False}
 )
 def test_bfloat16_is_for_large_models_where_the_cpu_has_it(capabilities, n_parameters, expected, monkeypatch):
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities)
-    assert models.cpu_precision(n_parameters) == expected
+    assert loading.cpu_precision(n_parameters) == expected
 
 
 @pytest.mark.parametrize("is_native", [True, False])
@@ -310,7 +350,7 @@ def test_auto_precision_on_a_cpu(tiny_model_folder, is_native, monkeypatch):
 
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": is_native})
     assert load("auto").precision == "full"
-    monkeypatch.setattr(models, "LARGE_UNET", 1)
+    monkeypatch.setattr(loading, "LARGE_UNET", 1)
     model, expected = load("auto"), "autocast" if is_native else "full"
     assert model.precision == expected
     assert load("full").precision == "full"
@@ -321,6 +361,7 @@ def test_auto_precision_on_a_cpu(tiny_model_folder, is_native, monkeypatch):
 
 def test_a_prompt_is_encoded_alike_whoever_asks_first():
     """Painting asks where bfloat16 is computed with, scaling and words ask before."""
+    import numpy as np
     import torch
 
     torch.manual_seed(0)
@@ -329,9 +370,9 @@ def test_a_prompt_is_encoded_alike_whoever_asks_first():
         text_encoder=layer, encode_prompt=lambda prompt, **options: (layer(torch.ones(1, 77, 8)),)
     )
     before, within = (Model("m", pipeline, ModelDefaults(), "cpu", "autocast") for _ in range(2))
-    expected = before.conditions()["negative_prompt_embeds"]
+    expected = before.encode_negative()[0]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(within.conditions()["negative_prompt_embeds"], expected)
+        np.testing.assert_array_equal(within.encode_negative()[0], expected)
 
 
 # --- loading

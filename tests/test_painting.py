@@ -6,15 +6,9 @@ from PIL import Image
 
 from sound_diffusion.errors import EmbeddingError, PaintingError, ParameterError
 from sound_diffusion.model.model import Model
-from sound_diffusion.painting import (
-    PaintSettings,
-    fit_picture,
-    load_picture,
-    paint,
-    paint_batch,
-    settings_for,
-    steps_to_run,
-)
+from sound_diffusion.painting import fit_picture, paint, paint_batch
+from sound_diffusion.settings import PaintSettings, settings_for, steps_to_run
+from sound_diffusion.starting_pictures import load_picture
 
 SIZE = {"height": 64, "width": 64}
 
@@ -123,7 +117,7 @@ def test_noise_is_drawn_on_the_cpu_from_the_seed_alone(tiny_model, embedding):
 
 
 def test_half_precision_gets_the_same_noise(tiny_model_folder, tiny_model, embedding):
-    from sound_diffusion.model.model import load_model
+    from sound_diffusion.model.load import load_model
 
     half = load_model(str(tiny_model_folder), device="cpu", precision="autocast")
     assert half.precision == "autocast"

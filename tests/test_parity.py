@@ -9,10 +9,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from PIL import Image  # noqa: E402
-from tiny_checkpoints import FAMILIES, build_pipeline, save_checkpoints  # noqa: E402
 
-from sound_diffusion.model.model import SAMPLERS, Model, ModelDefaults, load_model  # noqa: E402
-from sound_diffusion.painting import paint_batch, settings_for  # noqa: E402
+from sound_diffusion.conditioning import condition_embedding  # noqa: E402
+from sound_diffusion.model.find import SAMPLERS, ModelDefaults  # noqa: E402
+from sound_diffusion.model.load import load_model  # noqa: E402
+from sound_diffusion.model.model import Model  # noqa: E402
+from sound_diffusion.painting import paint_batch  # noqa: E402
+from sound_diffusion.settings import settings_for  # noqa: E402
+from tests.tiny_checkpoints import FAMILIES, build_pipeline, save_checkpoints  # noqa: E402
 
 # diffusers' schedulers and NumPy 2
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -57,14 +61,18 @@ def picture():
     return Image.fromarray(pixels)
 
 
-def conditions(pipeline, embeddings):
+def conditions(pipeline, embeddings, negative_prompt=None):
     """What stands for the prompt: nothing of it comes from this program."""
     encoded = pipeline.encode_prompt(
-        "", device="cpu", num_images_per_prompt=len(embeddings), do_classifier_free_guidance=True
+        "",
+        device="cpu",
+        num_images_per_prompt=len(embeddings),
+        do_classifier_free_guidance=True,
+        negative_prompt=negative_prompt,
     )
     given = {"prompt_embeds": torch.from_numpy(embeddings)}
     if len(encoded) == 2:
-        return given | {"negative_prompt_embeds": encoded[0]}
+        return given | {"negative_prompt_embeds": encoded[1]}
     _, negative, pooled, negative_pooled = encoded
     return given | {
         "negative_prompt_embeds": negative,
@@ -73,7 +81,7 @@ def conditions(pipeline, embeddings):
     }
 
 
-def directly(model, sampler, embeddings, guidance, **options):
+def directly(model, sampler, embeddings, guidance, negative_prompt=None, **options):
     """Paint with the pipeline of diffusers."""
     import diffusers
 
@@ -87,7 +95,7 @@ def directly(model, sampler, embeddings, guidance, **options):
     pipeline.set_progress_bar_config(disable=True)
     with torch.no_grad():
         return pipeline(
-            **conditions(pipeline, embeddings),
+            **conditions(pipeline, embeddings, negative_prompt),
             num_inference_steps=STEPS,
             guidance_scale=guidance,
             generator=[torch.Generator().manual_seed(seed) for seed in SEEDS],
@@ -115,6 +123,18 @@ def test_image_to_image(family, embeddings, picture, sampler):
     pictures = [picture, picture.rotate(90)]
     ours = paint_batch(model, embeddings, SEEDS, settings, pictures)
     assert same(ours, directly(model, sampler, embeddings, 4.0, image=pictures, strength=0.7))
+
+
+@pytest.mark.parametrize("picture_to_paint_over", [False, True])
+def test_negative_prompt(family, embeddings, picture, picture_to_paint_over):
+    _, model = family
+    pictures = [picture, picture.rotate(90)] if picture_to_paint_over else None
+    conditionings = [condition_embedding(model, each, "blurred, grey") for each in embeddings]
+    settings = settings_for(model.defaults, strength=0.7)
+    ours = paint_batch(model, conditionings, SEEDS, settings, pictures)
+    options = {"image": pictures, "strength": 0.7} if pictures else {"height": SIZE, "width": SIZE}
+    assert same(ours, directly(model, "ddim", embeddings, 4.0, "blurred, grey", **options))
+    assert not same(ours, paint_batch(model, embeddings, SEEDS, settings, pictures))
 
 
 @pytest.mark.parametrize("family", ["sd1", "sdxl_base"], indirect=True)

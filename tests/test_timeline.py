@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from sound_diffusion.constants import N_ROWS, SAMPLE_RATE
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.film.timeline import SampleBuffer, Timeline, frame_features, parse_rate, parse_window
+from sound_diffusion.film.timeline import SampleBuffer, Timeline, frame_features
+from sound_diffusion.options.declaration import fraction
 from sound_diffusion.sound.features import FEATURES, extract_at
 
 RATES = ["12", "25", "29.97", "30", "24000/1001"]
@@ -43,7 +44,7 @@ def independent_columns(y, index, fps, window, width=768):
 @pytest.mark.parametrize("window", [None, Fraction(1, 2)])
 def test_columns_equal_an_independent_computation(rate, window, rng):
     y = (0.1 * rng.standard_normal(SAMPLE_RATE + 321)).astype(np.float32)
-    timeline = Timeline(n_samples=len(y), fps=parse_rate(rate), window=window)
+    timeline = Timeline(n_samples=len(y), fps=fraction(rate), window=window)
     frames = list(frame_features(blocks_of(y, 10_007), timeline, 768))
     assert len(frames) == len(timeline)
     for index in (0, len(frames) // 2, len(frames) - 1):
@@ -77,7 +78,7 @@ def test_number_of_frames_is_the_ceiling_of_duration_times_rate(n_samples, numer
 
 @pytest.mark.parametrize("rate", RATES)
 def test_no_drift_after_ten_hours(rate):
-    fps = parse_rate(rate)
+    fps = fraction(rate)
     timeline = Timeline(n_samples=36_000 * SAMPLE_RATE, fps=fps)
     last = timeline[len(timeline) - 1]
     exact = [SAMPLE_RATE * (last.end - last.window + j * last.window / N_ROWS) for j in range(N_ROWS)]
@@ -181,13 +182,13 @@ def test_memory_does_not_grow_with_the_sound():
 @pytest.mark.parametrize("text", ["", "twelve", "1/0", "nan", "inf", "1e999x"])
 def test_rates_that_are_none(text):
     with pytest.raises(ParameterError):
-        parse_rate(text)
+        fraction(text)
 
 
 def test_rates_are_exact():
-    assert parse_rate("29.97") == Fraction(2997, 100)
-    assert parse_rate("24000/1001") == Fraction(24000, 1001)
-    assert parse_window("0.5") == Fraction(1, 2)
+    assert fraction("29.97") == Fraction(2997, 100)
+    assert fraction("24000/1001") == Fraction(24000, 1001)
+    assert fraction("0.5") == Fraction(1, 2)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers")
 pytest.importorskip("accelerate")
 
-from sound_diffusion.model.model import load_model  # noqa: E402
+from sound_diffusion.model.load import load_model  # noqa: E402
 from training import dataset, sounds  # noqa: E402
 from training.descriptors import Descriptors, describe, targets  # noqa: E402
 from training.loop import make_accelerator  # noqa: E402
@@ -171,6 +171,37 @@ def tiny():
 
 def steps_of(path) -> int:
     return torch.load(path, weights_only=True)["steps"]
+
+
+def test_the_average_goes_on_where_a_checkpoint_left_it(tmp_path):
+    from diffusers.training_utils import EMAModel
+
+    from training.loop import Clock, LoopOptions, load_average, load_checkpoint, save_checkpoint
+
+    def parts():
+        model = torch.nn.Linear(1, 1, bias=False)
+        torch.nn.init.zeros_(model.weight)
+        average = EMAModel(model.parameters(), decay=0.5, foreach=True)
+        return Clock(LoopOptions(minutes=5, rate=1e-3)), model, torch.optim.AdamW(model.parameters()), average
+
+    clock, model, optimizer, average = parts()
+    expected = 0.0
+    for step in range(1, 20):
+        if step == 5:  # interrupted here
+            path = tmp_path / "unet.pt"
+            save_checkpoint(path, clock, model, optimizer, average)
+            clock, model, optimizer, average = parts()
+            assert load_checkpoint(path, clock, model, optimizer, average)
+        clock.steps = step
+        torch.nn.init.constant_(model.weight, step)
+        average.step(model.parameters())
+        decay = min(0.5, step / (9 + step)) if step > 1 else 0
+        expected = decay * expected + (1 - decay) * step
+        assert float(average.shadow_params[0]) == pytest.approx(expected, rel=1e-6)
+    [kept] = torch.load(path, weights_only=True)["average"]  # a list of tensors, one for each parameter
+    assert kept.item() == pytest.approx(3.601399, rel=1e-6)
+    assert load_average(path, model) == 4
+    assert model.weight.item() == kept.item()
 
 
 def test_training_resumes_and_exports(work, tiny, monkeypatch, capsys):

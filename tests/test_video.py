@@ -8,6 +8,8 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from sound_diffusion.errors import ParameterError, VideoError
@@ -57,6 +59,15 @@ def make_frames(tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture(scope="module")
+def sixty_frames(tmp_path_factory):
+    """Sixty frames that differ in everything."""
+    folder = tmp_path_factory.mktemp("frames")
+    for index in range(60):
+        Image.effect_noise((16, 16), 50).save(folder / f"{index:05d}.png")
+    return folder
 
 
 @pytest.mark.parametrize("suffix", FILM_SUFFIXES)
@@ -171,7 +182,7 @@ def test_ffmpeg_failing_is_an_error_in_its_own_words(make_frames, tmp_path):
 
 
 def test_a_sound_that_is_gone_is_an_error(make_frames, tmp_path):
-    with pytest.raises(VideoError, match="No such file"):
+    with pytest.raises(VideoError, match="no such file"):
         encode_film(
             Film(make_frames(2), 2, Fraction(5), SoundTrack(tmp_path / "gone.wav")), tmp_path / "film.mp4"
         )
@@ -181,3 +192,26 @@ def test_a_sound_that_is_gone_is_an_error(make_frames, tmp_path):
 def test_unknown_suffixes(make_frames, tmp_path):
     with pytest.raises(ParameterError, match=r"\.mp4"):
         encode_film(Film(make_frames(1), 1, Fraction(5)), tmp_path / "film.avi")
+
+
+def delays_of(path):
+    """Return how long each frame of a GIF is shown, in hundredths of a second."""
+    delays = []
+    with Image.open(path) as gif:
+        for index in range(gif.n_frames):
+            gif.seek(index)
+            delays.append(gif.info["duration"] / 10)
+    return delays
+
+
+@given(rate=st.fractions(1, 150, max_denominator=1001), n_frames=st.integers(1, 60))
+@example(rate=Fraction(60), n_frames=60)
+@example(rate=Fraction(60_000, 1001), n_frames=60)
+@example(rate=Fraction(30), n_frames=31)
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_gif_takes_its_time_in_every_browser(rate, n_frames, sixty_frames, tmp_path):
+    encode_film(Film(sixty_frames, n_frames, rate), tmp_path / "film.gif")
+    delays = delays_of(tmp_path / "film.gif")
+    assert min(delays) >= 2  # less is shown as if it were ten
+    assert sum(delays) == pytest.approx(float(100 * n_frames / rate), abs=2 if rate > 50 else 1)
+    assert len(delays) == (n_frames if rate <= 50 else max(1, int(n_frames / rate * 50 + Fraction(1, 2))))

@@ -1,15 +1,18 @@
 """Words beside a sound: mixes with known ends, and the text of a model that can read."""
 
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
+from sound_diffusion.conditioning import Words, condition
 from sound_diffusion.errors import ModelError, ParameterError
 from sound_diffusion.sound.embeddings import add_to_text, mix, scale
-from sound_diffusion.words import Words, finish_embedding
 
 # diffusers' schedulers and NumPy 2
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -26,6 +29,9 @@ class Reader:
 
     def pooled_prompt(self, prompt):
         return np.full(4, len(prompt), dtype=np.float32)
+
+    def encode_negative(self, prompt=""):
+        return self.encode_prompt(prompt), self.pooled_prompt(prompt)
 
     def encode_prompt(self, prompt):
         return np.random.default_rng(len(prompt)).normal(size=(77, 8)).astype(np.float32)
@@ -57,15 +63,17 @@ def test_silence_added_to_a_text_is_finite():
     assert np.isfinite(add_to_text(np.zeros_like(text), text, 2.0)).all()
 
 
-def test_finish_embedding_scales_and_brings_words_in(sound):
+def test_conditioning_scales_and_brings_words_in(sound):
     model = Reader()
     text = model.encode_prompt("a plate")
-    np.testing.assert_array_equal(finish_embedding(sound, "log", model), scale(sound, "log"))
-    half = finish_embedding(sound, "log", model, Words("a plate"))
-    np.testing.assert_allclose(half, 0.5 * scale(sound, "log") + 0.5 * text, rtol=1e-5)
-    np.testing.assert_array_equal(finish_embedding(sound, "log", model, Words("a plate", weight=1.0)), text)
-    summed = finish_embedding(sound, "log", model, Words("a plate", strength=3.0))
-    np.testing.assert_array_equal(summed, add_to_text(sound, text, 3.0))
+
+    def embedding(*words, **options):
+        return condition(model, sound, "log", Words(*words, **options)).embedding
+
+    np.testing.assert_array_equal(embedding(), scale(sound, "log"))
+    np.testing.assert_allclose(embedding("a plate"), 0.5 * scale(sound, "log") + 0.5 * text, rtol=1e-5)
+    np.testing.assert_array_equal(embedding("a plate", weight=1.0), text)
+    np.testing.assert_array_equal(embedding("a plate", strength=3.0), add_to_text(sound, text, 3.0))
 
 
 def test_a_film_goes_from_one_text_to_the_other():
@@ -100,7 +108,7 @@ def test_shapes_have_to_agree(sound):
 @pytest.fixture(scope="module")
 def reading_folder(tmp_path_factory):
     """A tiny Stable Diffusion 1.x with a text encoder, as a diffusers folder."""
-    from tiny_checkpoints import build_pipeline
+    from tests.tiny_checkpoints import build_pipeline
 
     folder = tmp_path_factory.mktemp("models") / "reading"
     build_pipeline("sd1").save_pretrained(folder)
@@ -144,6 +152,56 @@ def pixels(path):
         return np.asarray(picture)
 
 
+@pytest.fixture(scope="module")
+def reading_model(reading_folder):
+    from sound_diffusion.model.load import load_model
+
+    return load_model(str(reading_folder), device="cpu")
+
+
+def cuts(caplog):
+    return [r.getMessage() for r in caplog.records if r.name.startswith("sound_diffusion")]
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    words=st.lists(st.sampled_from(["red", "apple", "planetary", "xylophonist", "a,b", "é"]), max_size=130)
+)
+def test_what_is_cut_off_a_prompt_is_counted_in_words(reading_model, caplog, words):
+    """Two tokens say where a prompt begins and ends; the others are those of its words in turn."""
+    caplog.clear()
+    reading_model._prompts.clear()
+    prompt = " ".join(words)
+    reading_model.encode_prompt(prompt)
+    tokens = [len(reading_model.pipeline.tokenizer(word).input_ids) - 2 for word in words]
+    kept = int((np.cumsum(tokens) <= 75).sum())
+    if kept == len(words):
+        assert cuts(caplog) == []
+    else:
+        [line] = cuts(caplog)
+        assert f"{len(words) - kept} of its {len(words)} words, from {words[kept]!r} on" in line
+
+
+def test_a_cut_prompt_is_said_once_and_reads_as_its_beginning(reading_model, caplog):
+    long, short = "stone " * 80, "stone " * 75
+    cut = reading_model.encode_prompt(long)
+    reading_model.encode_prompt(long)
+    assert len(cuts(caplog)) == 1
+    assert "5 of its 80 words" in cuts(caplog)[0]
+    np.testing.assert_array_equal(cut, reading_model.encode_prompt(short))
+
+
+def test_the_script_says_what_of_a_prompt_is_cut(reading_folder, tmp_path, capsys):
+    import audio2img
+
+    size = ["--H", "64", "--W", "64", "--ddim_steps", "1", "--device", "cpu"]
+    where = ["--model", str(reading_folder), "--outdir", str(tmp_path / "out")]
+    assert audio2img.main([*where, *size, "--textprompt", "red " * 90]) == 0
+    err = capsys.readouterr().err
+    assert err.count("WARNING") == 1
+    assert "15 of its 90 words, from 'red' on, are beyond the 77 tokens" in err
+
+
 def test_words_alone(script, tmp_path):
     flags = ["--textprompt", "a red juicy apple floating in outer space, like a planet"]
     code, out, err = script(*flags, "--n_samples", 1, "--n_iter", 1, "--plms")
@@ -172,9 +230,9 @@ def test_recipe_of_words_alone_with_a_weight_that_had_no_sound():
 
 
 def recipe_entries():
-    from sound_diffusion import recipe as recipes
+    from sound_diffusion.options import PictureOptions, options_of
 
-    return {"sound"} | recipes.SHARED_FLAGS.keys() | recipes.PICTURE_FLAGS.keys()
+    return {option.entry for option in options_of(PictureOptions) if option.decides}
 
 
 def test_weights_lead_from_the_sound_to_the_text(script, sine_file, tmp_path):
@@ -193,8 +251,6 @@ def test_weights_lead_from_the_sound_to_the_text(script, sine_file, tmp_path):
 
 
 def test_the_recipe_of_a_picture_with_words(script, sine_file, tmp_path):
-    import shlex
-
     from sound_diffusion.recipe import read_recipe, recipe_command
 
     _, out, _ = script(
@@ -203,6 +259,34 @@ def test_the_recipe_of_a_picture_with_words(script, sine_file, tmp_path):
     command = shlex.split(recipe_command(read_recipe(tmp_path / out[0])))
     _, again, _ = script(*command[2:])
     assert (tmp_path / out[0]).read_bytes() == (tmp_path / again[0]).read_bytes()
+
+
+def test_negative_prompt(script, sine_file, tmp_path, capsys):
+    import audio2img
+    from sound_diffusion.recipe import read_recipe
+
+    _, [plain], _ = script("--prompt", sine_file)
+    _, [same], _ = script("--prompt", sine_file, "--negative-prompt", "")
+    code, [path], err = script("--prompt", sine_file, "--negative-prompt", "blurred, grey", "--skip-existing")
+    assert (code, err) == (0, [])
+    assert (pixels(tmp_path / path) != pixels(tmp_path / plain)).any()
+    np.testing.assert_array_equal(pixels(tmp_path / plain), pixels(tmp_path / same))
+    assert read_recipe(tmp_path / path)["negative_prompt"] == "blurred, grey"
+    with Image.open(tmp_path / path) as picture:
+        assert "\nNegative prompt: blurred, grey\nSteps: 2, " in picture.info["parameters"]
+    assert audio2img.main(["--recipe", str(tmp_path / path)]) == 0
+    _, [again], _ = script(*shlex.split(capsys.readouterr().out)[2:])
+    assert (tmp_path / path).read_bytes() == (tmp_path / again).read_bytes()
+
+
+def test_negative_prompt_that_can_do_nothing(script, sine_file, tiny_model_folder, tmp_path):
+    words = ["--prompt", sine_file, "--negative-prompt", "grey"]
+    code, out, err = script(*words, "--model", tiny_model_folder)
+    assert (code, out) == (2, [])
+    assert "no text encoder, so that it cannot read 'grey'" in err[0]
+    code, out, err = script(*words, "--scale", 1, "--debug")
+    assert code == 0
+    assert "--negative-prompt does nothing with --scale 1" in err[0]
 
 
 def test_inspect_prints_text_and_sound_side_by_side(script, sine_file):
@@ -247,4 +331,42 @@ def test_a_film_with_words(reading_folder, sine_file, tmp_path, capsys):
     size = ["--H", "64", "--W", "64", "--ddim_steps", "2", "--strength", "0.5", "--device", "cpu"]
     argv = ["--path", str(sine_file), "--model", str(reading_folder), "--outdir", str(tmp_path / "out")]
     assert audio2video.main([*argv, *size, *flags]) == 0, capsys.readouterr().err
-    assert len(list((tmp_path / "out" / "sine" / "frames").glob("0*.png"))) == 3
+    frames = sorted((tmp_path / "out" / "sine" / "frames").glob("0*.png"))
+    assert len(frames) == 3
+    where = [*argv[:-1], str(tmp_path / "other")]
+    assert audio2video.main([*where, *size, *flags, "--negative-prompt", "noon"]) == 0
+    others = sorted((tmp_path / "other" / "sine" / "frames").glob("0*.png"))
+    assert all((pixels(one) != pixels(other)).any() for one, other in zip(frames, others, strict=True))
+    capsys.readouterr()
+    assert audio2video.main([*where, *size, *flags, "--negative-prompt", "dusk"]) == 2
+    assert "negative_prompt was noon, is dusk" in capsys.readouterr().err
+
+
+# --- with a model that takes pooled vectors as well
+
+
+@pytest.fixture(scope="module")
+def xl_folder(tmp_path_factory):
+    """A tiny Stable Diffusion XL, as a diffusers folder."""
+    from tests.tiny_checkpoints import build_pipeline
+
+    folder = tmp_path_factory.mktemp("models") / "xl"
+    build_pipeline("sdxl_base").save_pretrained(folder)
+    return folder
+
+
+def test_every_frame_of_a_batch_has_its_own_words(xl_folder, sine_file, tmp_path, capsys):
+    import audio2video
+
+    def frames(*flags):
+        out = tmp_path / f"out{len(flags)}"
+        words = ["--textprompt", "day", "--textpromptend", "night", "--text-weight", "1"]
+        size = ["--H", "64", "--W", "64", "--ddim_steps", "2", "--mode", "txt2img", "--quiet"]
+        argv = ["--path", str(sine_file), "--model", str(xl_folder), "--outdir", str(out), "--device", "cpu"]
+        assert audio2video.main([*argv, *size, *words, "--duration", "0.3", "--fps", "8", *flags]) == 0
+        return [pixels(path).astype(int) for path in sorted((out / "sine" / "frames").glob("*.png"))]
+
+    alone, together = frames(), frames("--batch-size", "3")
+    assert np.abs(alone[2] - alone[0]).mean() > 1
+    for one, other in zip(alone, together, strict=True):
+        assert np.abs(one - other).max() <= 2

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.original_layout import original_clip, original_open_clip, original_unet, original_vae
-from sound_diffusion.model.checkpoints import families
+from sound_diffusion.model import families
+from tests.original_layout import original_clip, original_open_clip, original_unet, original_vae
 
 FAMILIES = {
     "sd1": families.SD1,

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.sound.embeddings import scale
 from sound_diffusion.sound.features import extract, extract_at
-from training.descriptors import ROWS, SAMPLE_RATE, Descriptors, describe, targets
+from training.descriptors import ROWS, Descriptors, describe, targets
 from training.renderer import render
 from training.sounds import draw_sound, log_uniform
 

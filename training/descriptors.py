@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-SAMPLE_RATE = 44_100
+from sound_diffusion.constants import SAMPLE_RATE
+
 ROWS = 77
 FLOOR_DB = -60.0  # the level that is painted black
 LOW_SHARE = 0.2

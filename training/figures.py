@@ -12,43 +12,19 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from sound_diffusion.sound.features import extract
-from training.descriptors import SAMPLE_RATE, describe
+from training.descriptors import describe
 from training.export import MODEL
 from training.renderer import render
+from training.synthesis import chime, drum, hiss, level, pulses, times, tone
 
 FIGURES = Path(__file__).parent.parent / "docs" / "figures"
 SIDE = 192  # pixels of a picture in a figure
-SECONDS = 1.0
-
-
-def times() -> np.ndarray:
-    """Times of the samples of one second."""
-    return np.arange(round(SAMPLE_RATE * SECONDS)) / SAMPLE_RATE
-
-
-def tone(frequency: float, count: int = 1, slope: float = 1.0) -> np.ndarray:
-    """A tone of `count` harmonics."""
-    return sum(n**-slope * np.sin(2 * np.pi * n * frequency * times()) for n in range(1, count + 1))
-
-
-def hiss() -> np.ndarray:
-    """White noise."""
-    return np.random.default_rng(11).standard_normal(len(times()))
-
-
-def attacks(count: float, y: np.ndarray, sharpness: float = 7.0) -> np.ndarray:
-    """Let a steady sound be struck `count` times."""
-    return y * np.exp(-((times() * count) % 1) * sharpness)
-
-
-def level(y: np.ndarray, decibels: float = -12.0) -> np.ndarray:
-    """Bring the RMS level to `decibels`."""
-    return (y / np.sqrt(np.mean(y**2)) * 10 ** (decibels / 20)).astype(np.float32)
 
 
 def strips() -> dict[str, list[tuple[str, np.ndarray]]]:
     """Name the sounds of each strip."""
     saw = tone(110, 40)
+    t = times(1.0)
     return {
         "pitch": [(f"{f} Hz", level(tone(f))) for f in (60, 150, 400, 1000, 2500, 4000)],
         "colour": [
@@ -63,17 +39,17 @@ def strips() -> dict[str, list[tuple[str, np.ndarray]]]:
             )
         ],
         "noise": [
-            (f"noise {r} dB", level(level(tone(300, 4), 0) + level(hiss(), r)))
+            (f"noise {r} dB", level(level(tone(300, 4), 0) + level(hiss(seed=11), r)))
             for r in (-50, -34, -26, -18, -8, 10)
         ],
         "loudness": [(f"{d} dB", level(tone(220, 8), d)) for d in (-50, -40, -30, -20, -10, -5)],
         "time": [
             ("steady", level(tone(300, 6))),
-            ("decays", level(tone(300, 6) * np.exp(-5 * times()), -16)),
-            ("swells", level(tone(300, 6) * np.exp(-5 * (1 - times())), -16)),
-            ("3 attacks", level(attacks(3, tone(300, 6)), -14)),
-            ("6 attacks", level(attacks(6, tone(300, 6)), -14)),
-            ("low to high", level(np.sin(2 * np.pi * 100 * 40 ** times() / np.log(40)))),
+            ("decays", level(tone(300, 6) * np.exp(-5 * t), -16)),
+            ("swells", level(tone(300, 6) * np.exp(-5 * (1 - t)), -16)),
+            ("3 attacks", level(pulses(tone(300, 6), 3, 7), -14)),
+            ("6 attacks", level(pulses(tone(300, 6), 6, 7), -14)),
+            ("low to high", level(np.sin(2 * np.pi * 100 * 40**t / np.log(40)))),
         ],
         "chance": [(f"seed {seed}", level(saw, -12)) for seed in range(6)],
     }
@@ -100,19 +76,16 @@ def draw_strips(folder: Path) -> None:
 
 def eight() -> dict[str, np.ndarray]:
     """Eight sounds that differ as a musician hears it."""
-    t = times()
     chord = tone(196, 8) + tone(247, 8) + tone(294, 8)
-    bell = sum(np.exp(-t * (1.5 + r)) * np.sin(2 * np.pi * 520 * r * t) for r in (1, 2.76, 5.4))
-    kick = np.sin(2 * np.pi * (48 * t + 3 * (1 - np.exp(-t * 40)))) * np.exp(-6 * t)
     return {
         "bass note, 65 Hz": level(tone(65, 3, 2.0), -8),
-        "kick drum": level(kick, -12),
+        "kick drum": level(drum(1.0), -12),
         "major chord": level(chord, -10),
-        "bell": level(bell, -16),
+        "bell": level(chime(520, 1.0), -16),
         "flute, 1.2 kHz": level(tone(1200, 3, 2.0), -12),
-        "synth, six beats": level(attacks(6, tone(147, 40, 0.7)), -10),
-        "breath and tone": level(level(tone(440, 5), 0) + level(hiss(), -16), -12),
-        "rain": level(hiss(), -18),
+        "synth, six beats": level(pulses(tone(147, 40, 0.7), 6, 7), -10),
+        "breath and tone": level(level(tone(440, 5), 0) + level(hiss(seed=11), -16), -12),
+        "rain": level(hiss(seed=11), -18),
     }
 
 

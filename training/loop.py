@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
 
 Step = Callable[["Clock"], tuple[torch.Tensor, torch.Tensor]]
 
@@ -93,28 +94,8 @@ class Clock:
         return True
 
 
-class Average:
-    """Exponential moving average of a model's weights, with a shorter memory in the first steps."""
-
-    def __init__(self, model: torch.nn.Module, decay: float):
-        self.decay = decay
-        self.weights = [p.detach().clone().float() for p in model.parameters()]
-
-    @torch.no_grad()
-    def update(self, model: torch.nn.Module, steps: int) -> None:
-        """Move towards the model's present weights."""
-        decay = min(self.decay, (1 + steps) / (10 + steps))
-        torch._foreach_lerp_(self.weights, [p.detach() for p in model.parameters()], 1 - decay)
-
-    @torch.no_grad()
-    def write_to(self, model: torch.nn.Module) -> None:
-        """Give a model the averaged weights."""
-        for weight, average in zip(model.parameters(), self.weights, strict=True):
-            weight.copy_(average)
-
-
 def save_checkpoint(
-    path: Path, clock: Clock, model: torch.nn.Module, optimizer: torch.optim.Optimizer, average: Average
+    path: Path, clock: Clock, model: torch.nn.Module, optimizer: torch.optim.Optimizer, average: EMAModel
 ) -> None:
     """Write everything that a later run needs; the file appears under its name only when whole."""
     state = {
@@ -122,7 +103,7 @@ def save_checkpoint(
         "seconds": clock.elapsed,
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
-        "average": average.weights,
+        "average": average.shadow_params,
     }
     beside = path.with_suffix(".part")
     torch.save(state, beside)
@@ -130,7 +111,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, clock: Clock, model: torch.nn.Module, optimizer: torch.optim.Optimizer, average: Average
+    path: Path, clock: Clock, model: torch.nn.Module, optimizer: torch.optim.Optimizer, average: EMAModel
 ) -> bool:
     """Continue from a checkpoint, if there is one.
 
@@ -145,8 +126,9 @@ def load_checkpoint(
     clock.steps, clock.seconds = state["steps"], state["seconds"]
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    for mine, saved in zip(average.weights, state["average"], strict=True):
+    for mine, saved in zip(average.shadow_params, state["average"], strict=True):
         mine.copy_(saved)
+    average.optimization_step = clock.steps  # the first steps have a shorter memory
     return True
 
 
@@ -207,7 +189,8 @@ def fit(
         The checkpoint.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.rate, weight_decay=1e-2, betas=(0.9, 0.99))
-    average, clock, first = Average(model, options.ema), Clock(options), accelerator.is_main_process
+    average = EMAModel(model.parameters(), decay=options.ema, foreach=True)
+    clock, first = Clock(options), accelerator.is_main_process
     load_checkpoint(path, clock, model, optimizer, average)
     if clock.over:
         return path
@@ -224,7 +207,7 @@ def fit(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         clock.steps += 1
-        average.update(model, clock.steps)
+        average.step(model.parameters())
         if clock.steps % 25 == 0 and first:
             value = float(figure)
             recent = value if recent is None else recent + 0.2 * (value - recent)

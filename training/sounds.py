@@ -10,7 +10,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy.signal import lfilter
 
-SAMPLE_RATE = 44_100
+from sound_diffusion.constants import SAMPLE_RATE
+from training.synthesis import HIGHEST, phase_of, ringing
+
 LEVELS = (-50.0, 0.0)  # decibels of RMS relative to full scale
 PITCHES = (55.0, 4500.0)  # hertz
 
@@ -35,11 +37,6 @@ def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def phase_of(frequency: np.ndarray) -> np.ndarray:
-    """Integrate a frequency curve in hertz to a phase in radians."""
-    return 2 * np.pi * np.cumsum(frequency) / SAMPLE_RATE
-
-
 def frequency_curve(rng: np.random.Generator, length: int) -> np.ndarray:
     """Draw a steady, gliding or trembling fundamental, in hertz [shape=(length,)]."""
     start = log_uniform(rng, *PITCHES)
@@ -61,12 +58,12 @@ def sine(rng: np.random.Generator, length: int) -> np.ndarray:
 def partials(
     rng: np.random.Generator, length: int, fundamental: np.ndarray, ratios: np.ndarray, amplitudes: np.ndarray
 ) -> np.ndarray:
-    """Add partials of given ratios and amplitudes to one tone, leaving out those above 18 kHz."""
+    """Add partials of given ratios and amplitudes to one tone, leaving out those above the highest."""
     phase = phase_of(fundamental)
     y = np.zeros(length)
     top = float(fundamental.max())
     for ratio, amplitude in zip(ratios, amplitudes, strict=True):
-        if ratio * top < 18_000 and amplitude > 1e-3:
+        if ratio * top < HIGHEST and amplitude > 1e-3:
             y += amplitude * np.sin(ratio * phase + rng.uniform(0, 2 * np.pi))
     return y
 
@@ -90,15 +87,10 @@ def bell(rng: np.random.Generator, length: int) -> np.ndarray:
     count = int(rng.integers(3, 12))
     ratios = np.sort(np.concatenate([[1.0], rng.uniform(1.2, 9.0, count - 1)]))
     fundamental = log_uniform(rng, 90, 3000)
-    t = np.arange(length) / SAMPLE_RATE
     decay = log_uniform(rng, 0.05, 3.0)
     y = np.zeros(length)
-    for ratio in ratios[ratios * fundamental < 18_000]:
-        y += (
-            rng.uniform(0.2, 1)
-            * np.exp(-t * ratio**0.7 / decay)
-            * np.sin(2 * np.pi * ratio * fundamental * t)
-        )
+    for ratio in ratios[ratios * fundamental < HIGHEST]:
+        y += rng.uniform(0.2, 1) * ringing(ratio * fundamental, decay / ratio**0.7, length / SAMPLE_RATE)
     return y
 
 

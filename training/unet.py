@@ -18,8 +18,7 @@ from accelerate import Accelerator
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch.nn import functional
 
-from sound_diffusion.model.sound_encoder import SoundEncoder
-from sound_diffusion.model.symmetry import mirrored
+from sound_diffusion.model.cymatics import SoundEncoder, mirrored
 from training import dataset
 from training.loop import Clock, LoopOptions, Step, fit, load_average, make_accelerator
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sound_diffusion.errors import RunFolderError
 from sound_diffusion.files import remove_file, remove_parts, write_atomically, write_png
 from sound_diffusion.film.video import FILM_SUFFIXES
+from sound_diffusion.recipe import differences
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,8 +23,6 @@ __all__ = ["RunFolder"]
 logger = logging.getLogger(__name__)
 
 PNG_END = b"IEND\xaeB`\x82"
-# Entries of a request that may change: what counts is the contents, which other entries identify.
-PATH_ENTRIES = ("sound", "init_image", "vae", "lora", "model")
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class RunFolder:
             old = self._read_manifest()
         except RunFolderError:
             return False
-        return not self._has_frames() if old is None else not _differences(old, manifest)
+        return not self._has_frames() if old is None else not _changes(old, manifest)
 
     def claim(self, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
         """Make the folder the one of a request, or find that it is.
@@ -86,7 +85,7 @@ class RunFolder:
         OutputError
             If it cannot be written.
         """
-        for folder in (self.path, self.frames):
+        for folder in (self.path, self.frames):  # nobody else is at work here: the folder is locked
             remove_parts(folder)
         old = self._read_manifest()
         if old is None:
@@ -97,7 +96,7 @@ class RunFolder:
                 )
             self._write_manifest(manifest)
             return None
-        differences = _differences(old, manifest)
+        changes = _changes(old, manifest)
         for package, version in manifest["versions"].items():
             if (used := old.get("versions", {}).get(package)) != version:
                 logger.warning("%s: begun with %s %s, goes on with %s", self.path, package, used, version)
@@ -105,9 +104,9 @@ class RunFolder:
         if not has_results:
             self._write_manifest(manifest)
             return None
-        if differences:
+        if changes:
             raise RunFolderError(
-                f"{self.path} holds another film: {', '.join(differences)}",
+                f"{self.path} holds another film: {', '.join(changes)}",
                 remedy="use --force to start over, or another --outdir",
             )
         film: dict[str, Any] | None = old.get("film")
@@ -172,13 +171,9 @@ class RunFolder:
             file.write((json.dumps(manifest, indent=2) + "\n").encode())
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Say how the requests of two manifests differ."""
-    return [
-        f"{key} was {old['request'].get(key)}, is {value}"
-        for key, value in new["request"].items()
-        if old["request"].get(key) != value and key not in PATH_ENTRIES
-    ]
+    return differences(old["request"], new["request"], in_bytes=True)
 
 
 def _is_whole(path: Path) -> bool:

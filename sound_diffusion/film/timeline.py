@@ -1,4 +1,4 @@
-"""Time in a film: which samples, which seed and which strength every frame uses.
+"""Time in a film: which samples and which seed every frame uses.
 
 All times are exact fractions of a second, so that picture and sound cannot drift apart at any frame rate
 and any length.
@@ -15,13 +15,11 @@ import numpy as np
 
 from sound_diffusion.constants import LARGEST_SEED, N_ROWS, SAMPLE_RATE
 from sound_diffusion.errors import ParameterError
+from sound_diffusion.options import verify
 from sound_diffusion.sound.features import extract_at, get_feature
 from sound_diffusion.typing import FloatArray, IntArray
 
-__all__ = ["SEED_MODES", "Frame", "SampleBuffer", "Timeline", "frame_features", "parse_rate", "parse_window"]
-
-SEED_MODES = ("increment", "fixed", "random")
-FASTEST_RATE = 1000  # frames a second
+__all__ = ["Frame", "SampleBuffer", "Timeline", "frame_features"]
 
 
 @dataclass(frozen=True)
@@ -38,35 +36,18 @@ class Frame:
         Seconds of sound that it shows.
     seed : int
         Of the noise.
-    strength : float
-        How much of the previous picture is forgotten, in [0, 1].
     """
 
     index: int
     end: Fraction
     window: Fraction
     seed: int
-    strength: float
 
     @property
     def moments(self) -> IntArray:
-        """Sample positions of its rows: round(44100 * (end - window + j * window / 77)), shape (77,).
-
-        The products are exact integers; a tie is rounded to the even neighbour, as ``round`` does.
-        """
-        start, rows = self.end - self.window, N_ROWS
-        denominator = math.lcm(start.denominator, rows * self.window.denominator)
-        first = SAMPLE_RATE * start.numerator * (denominator // start.denominator)
-        step = SAMPLE_RATE * self.window.numerator * (denominator // (rows * self.window.denominator))
-        # What is left of the first sample position keeps the numbers small, whatever the length of the sound.
-        whole, rest = divmod(first, denominator)
-        exact = np.int64 if (rest + step * rows) < 2**61 else object
-        quotients, remainders = np.divmod(
-            2 * (rest + step * np.arange(rows, dtype=exact)) + denominator, 2 * denominator
-        )
-        is_tie = (remainders == 0) & ((whole + quotients) % 2 == 1)
-        moments: IntArray = (whole + quotients - is_tie).astype(np.int64)
-        return moments
+        """Sample positions of its rows: round(44100 * (end - window + j * window / 77)), shape (77,)."""
+        first, step = SAMPLE_RATE * (self.end - self.window), SAMPLE_RATE * self.window / N_ROWS
+        return np.array([round(first + j * step) for j in range(N_ROWS)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +68,6 @@ class Timeline:
     seed : int
     seed_mode : {"increment", "fixed", "random"}
         ``increment``: seed + index; ``fixed``: seed; ``random``: drawn from seed and index.
-    strength : float
     stride : int
         Show every n-th frame only, at fps / n: the frames of a preview.
     """
@@ -98,22 +78,12 @@ class Timeline:
     feature: str = "fft"
     seed: int = 42
     seed_mode: str = "increment"
-    strength: float = 0.4
     stride: int = 1
 
     def __post_init__(self) -> None:
         if self.n_samples < 1:
             raise ParameterError(f"a sound of {self.n_samples} samples", "at least 1")
-        if not 0 < self.fps <= FASTEST_RATE:
-            raise ParameterError(
-                f"{self.fps} frames a second (--fps)", f"more than 0, at most {FASTEST_RATE}"
-            )
-        if self.window is not None and not 0 < self.window <= 60:
-            raise ParameterError(f"window of {float(self.window):g} s (--window)", "more than 0, at most 60")
-        if self.seed_mode not in SEED_MODES:
-            raise ParameterError(f"unknown seed mode {self.seed_mode!r}", f"one of {', '.join(SEED_MODES)}")
-        if self.stride < 1:
-            raise ParameterError(f"every {self.stride}-th frame (--preview)", "1 or more")
+        verify(fps=self.fps, window=self.window, seed_mode=self.seed_mode, preview=self.stride)
         if self.seed_mode == "increment" and self.seed + len(self) * self.stride > LARGEST_SEED:
             raise ParameterError(f"seed {self.seed} and {len(self)} more", f"at most {LARGEST_SEED}")
 
@@ -133,7 +103,11 @@ class Timeline:
         position = index * self.stride
         windowed = get_feature(self.feature).windowed
         window = self.window if self.window is not None and windowed else 1 / self.fps
-        return Frame(index, (position + 1) / self.fps, window, self._seed(position), self.strength)
+        return Frame(index, (position + 1) / self.fps, window, self._seed(position))
+
+    def position(self, frame: Frame) -> float:
+        """Return the place of a frame in the film, from 0 to 1."""
+        return frame.index / max(len(self) - 1, 1)
 
     def _seed(self, position: int) -> int:
         if self.seed_mode == "increment":
@@ -141,29 +115,6 @@ class Timeline:
         if self.seed_mode == "fixed":
             return self.seed
         return int(np.random.default_rng([self.seed, position]).integers(2**32))
-
-
-def parse_rate(text: str) -> Fraction:
-    """Read frames a second: an integer, a decimal or a fraction such as ``24000/1001``.
-
-    Raises
-    ------
-    ParameterError
-        If `text` is none of these.
-    """
-    return _parse_fraction(text, f"{text!r} frames a second (--fps)")
-
-
-def parse_window(text: str) -> Fraction:
-    """Read a window in seconds, as :func:`parse_rate` reads a rate."""
-    return _parse_fraction(text, f"window of {text!r} seconds (--window)")
-
-
-def _parse_fraction(text: str, found: str) -> Fraction:
-    try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise ParameterError(found, "a number or a fraction such as 24000/1001") from None
 
 
 class SampleBuffer:
@@ -218,11 +169,11 @@ def frame_features(
     matrix : np.ndarray [shape=(77, width), dtype=float32]
         The feature at the frame's moments, unscaled.
     """
-    feature = get_feature(timeline.feature)
+    before, after = get_feature(timeline.feature).reach(width)
     buffer = SampleBuffer(blocks)
     for index in range(start, len(timeline)):
         frame = timeline[index]
         moments = frame.moments
-        first = max(int(moments[0]) - feature.before(width), 0)
-        samples = buffer.read(first, int(moments[-1]) + feature.after(width) + 1)
+        first = max(int(moments[0]) - before, 0)
+        samples = buffer.read(first, int(moments[-1]) + after + 1)
         yield frame, extract_at(samples, moments - first, timeline.feature, width)

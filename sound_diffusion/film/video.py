@@ -6,14 +6,15 @@ import contextlib
 import re
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from sound_diffusion.errors import ParameterError, VideoError
+from sound_diffusion.errors import AudioError, ParameterError, VideoError
 from sound_diffusion.files import whole_file
-from sound_diffusion.sound.audio import CONTAINER_CLOCK
+from sound_diffusion.sound.audio import open_stereo
+from sound_diffusion.typing import FloatArray
 
 __all__ = ["FILM_SUFFIXES", "Film", "SoundTrack", "encode_film"]
 
@@ -31,6 +32,8 @@ ENCODERS = {
     ".gif": ["-f", "gif"],
 }
 FILM_SUFFIXES = tuple(ENCODERS)
+# A GIF says how long a frame is shown in hundredths of a second, and browsers take less than two for ten.
+FASTEST_GIF = 50  # frames a second
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,12 @@ class Film:
     comment: str = ""
     draft: bool = False
 
+    @property
+    def shown_in_gif(self) -> int:
+        """How many frames a GIF shows: as many as it can say in the same time."""
+        shown = int(self.n_frames / self.fps * FASTEST_GIF + Fraction(1, 2))  # as ffmpeg rounds
+        return min(self.n_frames, max(1, shown))
+
 
 def encode_film(film: Film, path: Path) -> None:
     """Encode a film with the ffmpeg that imageio-ffmpeg brings.
@@ -78,31 +87,50 @@ def encode_film(film: Film, path: Path) -> None:
     film : Film
     path : Path
         Ends in one of :data:`FILM_SUFFIXES`, which chooses the format: H.264 (CRF 18, yuv420p) with AAC in
-        .mp4 and .mkv, VP9 with Opus in .webm, and .gif without sound. It appears when it is whole.
+        .mp4 and .mkv, VP9 with Opus in .webm, and .gif without sound, of at most 50 frames a second. It
+        appears when it is whole.
 
     Raises
     ------
     ParameterError
         If the suffix is none of these.
     VideoError
-        If ffmpeg fails, with its own words. The frames stay as they are.
+        If ffmpeg fails, with its own words, or the sound is gone. The frames stay as they are.
     OutputError
         If the folder cannot be written.
     """
     if path.suffix.lower() not in ENCODERS:
         raise ParameterError(f"film {path}", f"a name that ends in {', '.join(FILM_SUFFIXES)}")
     with whole_file(path) as temporary, contextlib.ExitStack() as stack:
+        sound: Iterable[FloatArray] = ()
+        n_frames = film.n_frames
         if path.suffix.lower() == ".gif":
             palette = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "palette.png"
-            trimmed = f"trim=end_frame={film.n_frames},palettegen=stats_mode=diff"
-            _run_ffmpeg([*_frames_input(film), "-vf", trimmed, str(palette)], film, path, 1)
-            output = ["-i", str(palette), "-lavfi", "paletteuse=dither=bayer:bayer_scale=3"]
+            shown, n_frames = _gif_frames(film), film.shown_in_gif
+            colours = ["-vf", f"{shown},palettegen=stats_mode=diff", str(palette)]
+            _run_ffmpeg([*_frames_input(film), *colours], film, path, 1)
+            output = ["-i", str(palette), "-lavfi", f"{shown},paletteuse=dither=bayer:bayer_scale=3"]
+        elif film.sound is None:
+            output = ["-map", "0:v", *_metadata(film)]
         else:
-            output = [*_sound_input(film), "-metadata", f"comment={film.comment}", *BITEXACT]
-        output += [*ENCODERS[path.suffix.lower()], "-frames:v", str(film.n_frames)]
+            try:
+                rate, channels, sound = stack.enter_context(_open_sound(film.sound, film.n_frames / film.fps))
+            except AudioError as error:
+                raise VideoError(
+                    f"{path}: no sound for it ({error})", remedy=f"the frames are kept in {film.frames}"
+                ) from error
+            samples = ["-f", "f32le", "-ar", str(rate), "-ac", str(channels), "-i", "pipe:0"]
+            output = [*samples, "-map", "0:v", "-map", "1:a", *_metadata(film)]
+        output += [*ENCODERS[path.suffix.lower()], "-frames:v", str(n_frames)]
         if film.draft and "libx264" in output:
             output += ["-preset", "ultrafast"]
-        _run_ffmpeg([*_frames_input(film), *output, str(temporary.resolve())], film, path, film.n_frames)
+        _run_ffmpeg([*_frames_input(film), *output, str(temporary.resolve())], film, path, n_frames, sound)
+
+
+def _gif_frames(film: Film) -> str:
+    """Return the filter that leaves as many frames as a GIF can show, for as long together as all of them."""
+    trim = f"trim=end_frame={film.n_frames}"
+    return f"{trim},fps={FASTEST_GIF}:eof_action=pass" if film.fps > FASTEST_GIF else trim
 
 
 def _frames_input(film: Film) -> list[str]:
@@ -110,32 +138,56 @@ def _frames_input(film: Film) -> list[str]:
     return ["-framerate", rate, "-start_number", "0", "-i", FRAME_PATTERN]
 
 
-def _sound_input(film: Film) -> list[str]:
-    if film.sound is None:
-        return ["-map", "0:v"]
-    seconds = float(film.n_frames / film.fps)
-    if film.sound.duration is not None:
-        seconds = min(seconds, film.sound.duration)
-    place = ["-ss", f"{film.sound.offset:.6f}", "-t", f"{seconds:.6f}"]
-    # The clock is that of the frames. Not every encoder takes more than two channels.
-    heard = f"{CONTAINER_CLOCK},aformat=channel_layouts=mono|stereo"
-    return [*place, "-i", f"file:{film.sound.path.resolve()}", "-map", "0:v", "-map", "1:a:0", "-af", heard]
+def _metadata(film: Film) -> list[str]:
+    return ["-metadata", f"comment={film.comment}", *BITEXACT]
 
 
-def _run_ffmpeg(arguments: Sequence[str], film: Film, path: Path, n_frames: int) -> None:
+def _open_sound(
+    sound: SoundTrack, seconds: Fraction
+) -> contextlib.AbstractContextManager[tuple[int, int, Iterator[FloatArray]]]:
+    """Open what is heard while the frames are seen, decoded as the frames' own sound was."""
+    duration = float(seconds) if sound.duration is None else min(float(seconds), sound.duration)
+    return open_stereo(sound.path, offset=sound.offset, duration=duration)
+
+
+def _run_ffmpeg(
+    arguments: Sequence[str], film: Film, path: Path, n_frames: int, sound: Iterable[FloatArray] = ()
+) -> None:
     """Run ffmpeg, and see to it that it wrote `n_frames`: it passes over pictures that it cannot read."""
     import imageio_ffmpeg
 
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-v", "error", "-y"]
     command += ["-progress", "pipe:1", *arguments]
-    # The frames' folder is the working directory, since a % in its name would be taken for a pattern.
-    done = subprocess.run(
-        command, cwd=film.frames, capture_output=True, text=True, errors="replace", check=False
-    )
-    written = [int(count) for count in re.findall(r"^frame=\s*(\d+)", done.stdout, re.MULTILINE)]
-    if done.returncode != 0 or written[-1:] != [n_frames]:
-        words = " ".join(done.stderr.splitlines()[-3:]) or f"it ended with status {done.returncode}"
-        raise VideoError(
-            f"{path}: ffmpeg failed: {words}",
-            remedy=f"the frames are kept in {film.frames}; the same command tries again",
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as progress,
+        tempfile.TemporaryFile("w+", errors="replace") as messages,
+    ):
+        # The frames' folder is the working directory, since a % in its name would be taken for a pattern.
+        process = subprocess.Popen(
+            command, cwd=film.frames, stdin=subprocess.PIPE, stdout=progress, stderr=messages
         )
+        with process:
+            try:
+                _write(process, sound)
+            except BaseException:
+                process.kill()
+                raise
+        progress.seek(0)
+        messages.seek(0)
+        written = [int(count) for count in re.findall(r"^frame=\s*(\d+)", progress.read(), re.MULTILINE)]
+        if process.returncode != 0 or written[-1:] != [n_frames]:
+            words = (
+                " ".join(messages.read().splitlines()[-3:]) or f"it ended with status {process.returncode}"
+            )
+            raise VideoError(
+                f"{path}: ffmpeg failed: {words}",
+                remedy=f"the frames are kept in {film.frames}; the same command tries again",
+            )
+
+
+def _write(process: subprocess.Popen[bytes], sound: Iterable[FloatArray]) -> None:
+    """Write samples to ffmpeg; where it stops reading, its messages say why."""
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
+        for block in sound:
+            stdin.write(block.astype("<f4").tobytes())

@@ -1,4 +1,4 @@
-"""Where models are and what they declare, told without loading them."""
+"""Where models are and what they declare."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from sound_diffusion.errors import ModelError
-from sound_diffusion.model.checkpoints import measured_family
+from sound_diffusion.installation import MODELS_FOLDER
+from sound_diffusion.model.folders import INDEX_FILE
+from sound_diffusion.model.hub import cached_snapshot, download_settings
 from sound_diffusion.sound.embeddings import SCALINGS
 
 __all__ = [
@@ -28,14 +30,11 @@ __all__ = [
     "settings_folder",
 ]
 
-MODELS_FOLDER = Path(__file__).resolve().parents[2] / "models"
 STABLE_DIFFUSION_CHECKPOINT = Path("ldm") / "stable-diffusion-v1" / "model.ckpt"
 EMBEDDED_MODEL = "cymatics"
 DEFAULTS_FILE = "sound_diffusion.json"
-INDEX_FILE = "model_index.json"
 UNET_CONFIG = "unet/config.json"
 SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
-SOUND_ENCODER = "sound_encoder"  # folder of it in a model
 SETTINGS_FILES = [INDEX_FILE, DEFAULTS_FILE, UNET_CONFIG, SCHEDULER_CONFIG]
 PIXELS_PER_LATENT = 8
 LCM_STEPS = 4
@@ -73,10 +72,10 @@ class ModelDefaults:
     window : float or None
         Seconds of sound in a frame of a film. None: the duration of one frame.
     sound_encoder : bool
-        Whether :class:`sound_diffusion.model.sound_encoder.SoundEncoder`, in the folder sound_encoder/, reads
+        Whether :class:`sound_diffusion.model.cymatics.SoundEncoder`, in the folder sound_encoder/, reads
         every embedding before the UNet does.
     mirrored_noise : bool
-        Whether noise is :func:`sound_diffusion.model.symmetry.mirrored`, and latents after every step.
+        Whether noise is :func:`sound_diffusion.model.cymatics.mirrored`, and latents after every step.
     """
 
     steps: int = 50
@@ -145,7 +144,7 @@ def find_model(name: str = "auto") -> Path | str:
     ----------
     name : str
         ``auto``, the name of a folder in models/, a diffusers folder, a .ckpt or .safetensors file, or a
-        hub id.
+        hub id. Besides the program's own models/, one in the current folder is looked into.
 
     Returns
     -------
@@ -158,10 +157,10 @@ def find_model(name: str = "auto") -> Path | str:
         If there is no such model.
     """
     if name == "auto":
-        checkpoint = MODELS_FOLDER / STABLE_DIFFUSION_CHECKPOINT
-        return checkpoint if checkpoint.exists() else find_model(EMBEDDED_MODEL)
+        checkpoints = (folder / STABLE_DIFFUSION_CHECKPOINT for folder in _models_folders())
+        return next(filter(Path.exists, checkpoints), None) or find_model(EMBEDDED_MODEL)
     try:
-        for path in (Path(name), MODELS_FOLDER / name):
+        for path in (Path(name), *(folder / name for folder in _models_folders())):
             if path.is_file() or (path / INDEX_FILE).is_file():
                 return path
         is_folder, beside = Path(name).is_dir(), "/" in name and Path(name).parent.is_dir()
@@ -179,12 +178,17 @@ def find_model(name: str = "auto") -> Path | str:
     )
 
 
+def _models_folders() -> tuple[Path, Path]:
+    """Return the folders whose models have names: the program's own, and that of the current folder."""
+    return MODELS_FOLDER, Path("models")
+
+
 def read_defaults(location: Path | str) -> ModelDefaults:
-    """Read what the model at a location (see :func:`find_model`) declares, without loading it.
+    """Read what the model at a location (see :func:`find_model`) declares.
 
     One that declares nothing paints pictures of the size that it was trained on, and in few steps where its
     scheduler says that it is a latent consistency model. A single file is checked here, and refused as
-    :func:`sound_diffusion.model.checkpoints.checkpoint_family` says; where only a measurement can tell for
+    :func:`sound_diffusion.model.families.checkpoint_family` says; where only a measurement can tell for
     which size it was trained, that is made. Of a model on the hub that is not in the cache, the few small
     files that are read here are downloaded.
 
@@ -197,6 +201,8 @@ def read_defaults(location: Path | str) -> ModelDefaults:
     if (path / DEFAULTS_FILE).exists():
         return ModelDefaults.read(path / DEFAULTS_FILE)
     if path.is_file():
+        from sound_diffusion.model.checkpoint import measured_family
+
         path = measured_family(path).config_folder
     unet, scheduler = _read_config(path, UNET_CONFIG), _read_config(path, SCHEDULER_CONFIG)
     defaults = ModelDefaults()
@@ -213,59 +219,7 @@ def settings_folder(location: Path | str) -> Path:
     """Return where a model declares its settings; for one on the hub, a folder of the hub's cache."""
     if isinstance(location, Path):
         return location
-    return _cached_snapshot(location) or _download_settings(location)
-
-
-def sound_encoder_folder(location: Path | str) -> Path:
-    """Return where a model's sound encoder is; one on the hub that is not in the cache is downloaded.
-
-    Raises
-    ------
-    ModelError
-        If the hub cannot be reached.
-    """
-    folder = settings_folder(location)
-    if isinstance(location, str) and not (folder / SOUND_ENCODER).is_dir():
-        folder = _download(location, [f"{SOUND_ENCODER}/*"], folder.name)
-    return folder / SOUND_ENCODER
-
-
-def _cached_snapshot(hub_id: str) -> Path | None:
-    """Return the folder of a model in the hub's cache, if at least its settings are there."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        # Without the patterns, a snapshot counts only with every file that the hub has, used or not.
-        folder = Path(snapshot_download(hub_id, allow_patterns=SETTINGS_FILES, local_files_only=True))
-    except (OSError, ValueError):
-        return None
-    return folder if (folder / INDEX_FILE).is_file() else None
-
-
-def _download_settings(hub_id: str) -> Path:
-    """Download the settings of a model on the hub, and return their folder."""
-    folder = _download(hub_id, SETTINGS_FILES)
-    if not (folder / INDEX_FILE).is_file():
-        raise ModelError(
-            f"model {hub_id}: no {INDEX_FILE} in it", "a Stable Diffusion model in diffusers format"
-        )
-    return folder
-
-
-def _download(hub_id: str, patterns: list[str], commit: str | None = None) -> Path:
-    """Download small files of a model on the hub, and return its folder in the cache."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.utils.tqdm import disable_progress_bars
-
-    disable_progress_bars()
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=patterns, revision=commit))
-    except Exception as error:  # of the hub's library, and of the one beneath it that speaks HTTP
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            f"model {hub_id}: not in the hub's cache, and cannot be downloaded ({reason})",
-            remedy="check the name and the network, or give the path of a model",
-        ) from error
+    return cached_snapshot(location, SETTINGS_FILES) or download_settings(location, SETTINGS_FILES)
 
 
 def _read_config(folder: Path, name: str) -> dict[str, Any]:
@@ -286,8 +240,9 @@ def read_width(location: Path | str) -> int | None:
 def model_name(name: str) -> str:
     """Name a model so that the name finds it again from any folder, where that can be done."""
     location = find_model(name)
-    if isinstance(location, Path) and location.is_relative_to(MODELS_FOLDER):
-        return location.relative_to(MODELS_FOLDER).as_posix()
+    for folder in _models_folders():
+        if isinstance(location, Path) and location.is_relative_to(folder):
+            return location.relative_to(folder).as_posix()
     return name
 
 
@@ -306,7 +261,7 @@ def fingerprint(location: Path | str) -> str | None:
         file of the model. For a hub id, its commit in the hub's cache; None if it is not there.
     """
     if isinstance(location, str):
-        snapshot = _cached_snapshot(location)
+        snapshot = cached_snapshot(location, SETTINGS_FILES)
         return None if snapshot is None else snapshot.name
     digest = hashlib.sha256()
     for path in sorted(location.rglob("*")) if location.is_dir() else [location]:

@@ -7,8 +7,8 @@ from functools import cache
 import numpy as np
 
 from sound_diffusion.constants import SAMPLE_RATE
-from sound_diffusion.sound.features import DYNAMIC_RANGE_DB, MEL_N_FFT, MEL_TOP_DB, hann, mel_filters
 from sound_diffusion.sound.pitch import LOWEST_PITCH, yin
+from sound_diffusion.sound.spectra import DYNAMIC_RANGE_DB, MEL_N_FFT, MEL_TOP_DB, hann, mel_filters
 from sound_diffusion.typing import DoubleArray, FloatArray
 
 __all__ = ["BANDS", "HOP", "HOP_COLUMNS", "HopAnalysis"]

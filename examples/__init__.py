@@ -1,0 +1,1 @@
+"""Sounds to try, and how they are made."""

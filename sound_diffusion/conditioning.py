@@ -1,0 +1,195 @@
+"""Conditioning: what a model is given in the place of an encoded prompt, made of sound, of words, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from sound_diffusion.errors import ParameterError
+from sound_diffusion.options import Options, verify
+from sound_diffusion.sound.embeddings import Painter, add_to_text, check_embedding, mix, scale
+from sound_diffusion.typing import FloatArray
+
+__all__ = ["SOUND_ALONE", "Conditioning", "Reader", "Words", "condition", "condition_embedding"]
+
+
+class Reader(Painter, Protocol):
+    """A model that can also encode prompts."""
+
+    def encode_prompt(self, prompt: str) -> FloatArray:
+        """Return the embedding of a prompt, (77, D); a ModelError without a text encoder."""
+
+    def pooled_prompt(self, prompt: str) -> FloatArray | None:
+        """Return the pooled embedding of a prompt; None for a model that takes none."""
+
+    def encode_negative(self, prompt: str = "") -> tuple[FloatArray, FloatArray | None]:
+        """Return embedding and pooled embedding of what guidance leads away from."""
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the UNet gets, for one picture or stacked for several.
+
+    Attributes
+    ----------
+    embedding : np.ndarray [shape=(77, D), dtype=float32]
+        What the cross-attention reads, before the model's sound encoder where it has one.
+    negative : np.ndarray [shape=(77, D), dtype=float32]
+        What guidance leads away from.
+    pooled, negative_pooled : np.ndarray [shape=(P,), dtype=float32] or None
+        The same as single vectors, which Stable Diffusion XL takes as well.
+    """
+
+    embedding: FloatArray
+    negative: FloatArray
+    pooled: FloatArray | None = None
+    negative_pooled: FloatArray | None = None
+
+    @classmethod
+    def stack(cls, parts: Sequence[Self]) -> Self:
+        """Stack the conditionings of several pictures for one model: every array gets a first axis."""
+        values: dict[str, list[Any]] = {
+            field.name: [getattr(part, field.name) for part in parts] for field in fields(cls)
+        }
+        stacked: dict[str, Any] = {
+            name: None if each[0] is None else np.stack(each) for name, each in values.items()
+        }
+        return cls(**stacked)
+
+
+@dataclass(frozen=True)
+class Words:
+    """Text prompts and their part in a conditioning.
+
+    Attributes
+    ----------
+    prompt : str or None
+        The text, at the beginning of a film. None: a sound alone.
+    end_prompt : str or None
+        The text at the end of a film; in between, the embeddings are interpolated linearly.
+    weight : float or None
+        Weight of the text in a linear mix, in [0, 1]. None where there is a strength; else 0.5.
+    strength : float or None
+        Above 0: the sum text + sound / strength instead, the sound being scaled linearly onto the range of
+        the text.
+    negative : str
+        What guidance leads away from.
+    """
+
+    prompt: str | None = None
+    end_prompt: str | None = None
+    weight: float | None = None
+    strength: float | None = None
+    negative: str = ""
+
+    def __post_init__(self) -> None:
+        if self.weight is not None and self.strength is not None:
+            raise ParameterError("--text-weight together with --textstrength", "one of them")
+        verify(text_weight=self.weight, textstrength=self.strength)
+
+    @classmethod
+    def of(cls, options: Options) -> Self:
+        """Gather what the user has said."""
+        end = getattr(options, "textpromptend", None)
+        negative = options.negative_prompt or ""
+        return cls(options.textprompt, end, options.text_weight, options.textstrength, negative)
+
+    @property
+    def share(self) -> float:
+        """Weight of the text in a mix."""
+        return 0.5 if self.weight is None else self.weight
+
+    def encode(self, model: Reader, position: float = 0.0) -> FloatArray:
+        """Return the embedding of the text at a position in the film, from 0 to 1: (77, D) float32."""
+        assert self.prompt is not None
+        start = model.encode_prompt(self.prompt)
+        return (
+            start if self.end_prompt is None else mix(start, model.encode_prompt(self.end_prompt), position)
+        )
+
+    def pool(self, model: Reader, position: float = 0.0) -> FloatArray | None:
+        """Return the pooled embedding of the text, as :meth:`encode`; None for a model that takes none."""
+        assert self.prompt is not None
+        start = model.pooled_prompt(self.prompt)
+        end = None if self.end_prompt is None else model.pooled_prompt(self.end_prompt)
+        return start if start is None or end is None else mix(start, end, position)
+
+
+SOUND_ALONE = Words()
+
+
+def condition(
+    model: Reader,
+    matrix: FloatArray | None,
+    scaling: str = "none",
+    words: Words = SOUND_ALONE,
+    position: float = 0.0,
+) -> Conditioning:
+    """Scale a feature for a model, and bring words in.
+
+    Parameters
+    ----------
+    model : sound_diffusion.Model
+    matrix : np.ndarray [shape=(77, D), dtype=float32] or None
+        A feature, unscaled. None: the words alone.
+    scaling : str
+        One of :data:`sound_diffusion.sound.embeddings.SCALINGS`. The sum with a text has its own.
+    words : Words
+    position : float
+        In the film, from 0 to 1.
+
+    Returns
+    -------
+    conditioning : Conditioning
+        A sound has no pooled embedding of its own: the empty prompt's stands for it.
+
+    Raises
+    ------
+    ModelError
+        If there are words and the model has no text encoder.
+    ParameterError
+        If the scaling needs a text encoder and there is none.
+    """
+    negative, negative_pooled = model.encode_negative(words.negative)
+    if words.prompt is None:
+        assert matrix is not None
+        embedding, pooled = scale(matrix, scaling, model.empty_prompt), model.pooled_prompt("")
+        return Conditioning(embedding, negative, pooled, negative_pooled)
+    text, text_pooled = words.encode(model, position), words.pool(model, position)
+    if matrix is None:
+        return Conditioning(text, negative, text_pooled, negative_pooled)
+    if words.strength is not None:
+        return Conditioning(add_to_text(matrix, text, words.strength), negative, text_pooled, negative_pooled)
+    embedding = mix(scale(matrix, scaling, model.empty_prompt), text, words.share)
+    nothing = model.pooled_prompt("")
+    pooled = None if nothing is None or text_pooled is None else mix(nothing, text_pooled, words.share)
+    return Conditioning(embedding, negative, pooled, negative_pooled)
+
+
+def condition_embedding(model: Reader, embedding: npt.ArrayLike, negative_prompt: str = "") -> Conditioning:
+    """Condition a model with a matrix as it is.
+
+    Parameters
+    ----------
+    model : sound_diffusion.Model
+    embedding : array_like [shape=(77, D)]
+        From :func:`sound_diffusion.embed`, or any real and finite matrix.
+    negative_prompt : str
+        What guidance leads away from.
+
+    Returns
+    -------
+    conditioning : Conditioning
+
+    Raises
+    ------
+    EmbeddingError
+        If the embedding has not the shape that the model expects.
+    ModelError
+        If there is a negative prompt and the model has no text encoder.
+    """
+    return condition(model, check_embedding(embedding, model.width), words=Words(negative=negative_prompt))

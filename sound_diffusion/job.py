@@ -1,0 +1,112 @@
+"""A job: what all sounds of a run have in common, checked before anything heavy is loaded."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict, dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from sound_diffusion.conditioning import Words
+from sound_diffusion.files import check_place
+from sound_diffusion.model.find import ModelDefaults, find_model, read_defaults, read_width
+from sound_diffusion.model.load import load_model
+from sound_diffusion.model.model import Model
+from sound_diffusion.options import Options
+from sound_diffusion.recipe import option_entries
+from sound_diffusion.settings import PaintSettings, settings_for, steps_to_run
+from sound_diffusion.starting_pictures import load_picture
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["Job"]
+
+logger = logging.getLogger(__name__)
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+
+
+@dataclass(frozen=True)
+class Job(Generic[AnyOptions]):
+    """What all sounds of a run have in common.
+
+    Attributes
+    ----------
+    options : Options
+        With what the model declares filled in.
+    defaults : ModelDefaults
+        What the model declares.
+    settings : PaintSettings
+    init_image : PIL.Image.Image or None
+        The picture to start from.
+    """
+
+    options: AnyOptions
+    defaults: ModelDefaults
+    settings: PaintSettings
+    init_image: Image.Image | None
+
+    @classmethod
+    def plan(cls, options: AnyOptions) -> Self:
+        """Bring what the user wants and what the model declares together, without loading the model.
+
+        Parameters
+        ----------
+        options : Options
+
+        Returns
+        -------
+        job : Job
+
+        Raises
+        ------
+        ModelError
+            If there is no such model.
+        OutputError
+            If results cannot be written where they are wanted.
+        ParameterError
+            If the options and the model do not go together, or the picture to start from cannot be read.
+        """
+        check_place(options.folder)
+        defaults = read_defaults(find_model(options.model))
+        wanted = {field.name: getattr(options, field.name) for field in fields(PaintSettings)}
+        settings = settings_for(defaults, **wanted)
+        if options.over_pictures:
+            steps_to_run(settings)
+        if options.negative_prompt and settings.guidance <= 1:
+            logger.warning(
+                "--negative-prompt does nothing with --scale %g (above 1 it does)", settings.guidance
+            )
+        start = None if options.init_image is None else load_picture(options.init_image)
+        return cls(options.completed(asdict(settings), defaults), defaults, settings, start)
+
+    @cached_property
+    def words(self) -> Words:
+        """The words of the options."""
+        return Words.of(self.options)
+
+    @cached_property
+    def recipe(self) -> dict[str, Any]:
+        """What the recipes of all sounds have in common: files that may be large are read once."""
+        return option_entries(self.options)
+
+    @property
+    def columns(self) -> int | None:
+        """Columns D of the model's embeddings, if they can be told before it is loaded."""
+        return read_width(find_model(self.options.model))
+
+    @cached_property
+    def model(self) -> Model:
+        """The model, loaded when it is asked for first."""
+        options = self.options
+        return load_model(
+            options.model,
+            device=options.device,
+            precision=options.precision,
+            vae=options.vae,
+            lora=options.lora,
+            lora_strength=options.lora_strength,
+            low_memory=options.low_memory,
+            safety_checker=options.safety_checker,
+        )

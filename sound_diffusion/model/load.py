@@ -1,0 +1,205 @@
+"""Loading a model: a name, a folder or a checkpoint becomes a diffusers pipeline on a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sound_diffusion.errors import ModelError, ParameterError
+from sound_diffusion.model.additions import add_lora, load_vae
+from sound_diffusion.model.checkpoint import load_checkpoint_pipeline
+from sound_diffusion.model.find import (
+    DEVICES,
+    PRECISIONS,
+    find_model,
+    model_name,
+    read_defaults,
+    settings_folder,
+)
+from sound_diffusion.model.folders import folder_parts, read_index
+from sound_diffusion.model.hub import fetch_parts
+from sound_diffusion.model.libraries import quiet_libraries
+from sound_diffusion.model.model import Model
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import DiffusionPipeline
+
+__all__ = ["cpu_precision", "load_model"]
+
+PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
+IN_CHANNELS = 4  # of a UNet that paints from an embedding alone
+LARGE_UNET = 100_000_000
+"""Parameters from which bfloat16 on a CPU saves enough time to be worth its rounding."""
+BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
+"""What :func:`torch.cpu.get_capabilities` calls the instructions that multiply bfloat16."""
+
+
+def load_model(
+    name: str = "auto",
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    vae: Path | None = None,
+    lora: Path | None = None,
+    lora_strength: float = 1.0,
+    low_memory: bool = False,
+    safety_checker: bool = False,
+) -> Model:
+    """Load a model onto a device.
+
+    Parameters
+    ----------
+    name : str
+        As for :func:`sound_diffusion.model.find.find_model`. Only a hub id that is not in the cache yet
+        is downloaded.
+    device : str
+        ``auto``, ``cuda``, ``mps`` or ``cpu``. ``auto`` is the first of the others that is there.
+    precision : str
+        ``auto``, ``full`` or ``autocast``. ``auto`` is ``autocast`` on cuda, what :func:`cpu_precision`
+        says on cpu, and ``full`` elsewhere.
+    vae : Path, optional
+        A file with a VAE that replaces the model's own.
+    lora : Path, optional
+        A file with a LoRA that is added to the model's weights, `lora_strength` times.
+    low_memory : bool
+        Trade speed for memory: parts wait on the CPU, and the VAE works in slices and tiles.
+    safety_checker : bool
+        Whether pictures that the model's safety checker flags become black. Each is named in a warning.
+
+    Returns
+    -------
+    model : Model
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or it is not one that this program can paint with.
+    ParameterError
+        If `device` or `precision` is unknown, or the device is not there.
+    """
+    location = find_model(name)
+    quiet_libraries()
+    device = _choose_device(device)
+    if precision not in PRECISIONS:
+        raise ParameterError(f"precision {precision!r}", f"one of {', '.join(PRECISIONS)}")
+    defaults = read_defaults(location)
+    if precision == "auto" and device != "cpu":
+        precision = "autocast" if device == "cuda" else "full"
+    pipeline = _load_pipeline(location, device, precision, safety_checker)
+    if precision == "auto":
+        precision = cpu_precision(pipeline.unet.num_parameters())
+    pipeline.set_progress_bar_config(disable=True)
+    if vae is not None:
+        pipeline.register_modules(vae=load_vae(vae, pipeline.vae))
+    if lora is not None:
+        add_lora(pipeline, lora, lora_strength)
+    if low_memory:
+        pipeline.vae.enable_slicing()
+        pipeline.vae.enable_tiling()
+    if low_memory and device != "cpu":
+        pipeline.enable_model_cpu_offload(device=device)
+    else:
+        pipeline.to(device)
+    model = Model(model_name(name), pipeline, defaults, device, precision, low_memory)
+    if defaults.sound_encoder or defaults.mirrored_noise:
+        from sound_diffusion.model.cymatics import as_cymatics
+
+        return as_cymatics(model, location)
+    return model
+
+
+def cpu_precision(n_parameters: int) -> str:
+    """Say what the precision ``auto`` is on this CPU.
+
+    bfloat16 is faster where the CPU multiplies it itself. How much depends on the size of the layers, whose
+    weights and inputs have to be converted: docs/checkpoints.md has what was measured.
+
+    Parameters
+    ----------
+    n_parameters : int
+        Of the UNet.
+
+    Returns
+    -------
+    precision : {"full", "autocast"}
+    """
+    import torch
+
+    capabilities = torch.cpu.get_capabilities()
+    is_native = any(capabilities.get(name, False) for name in BF16_INSTRUCTIONS)
+    return "autocast" if is_native and n_parameters >= LARGE_UNET else "full"
+
+
+def _choose_device(device: str) -> str:
+    import torch
+
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return next(name for name, there in available.items() if there)
+    if device not in available:
+        raise ParameterError(f"device {device!r}", f"one of {', '.join(DEVICES)}")
+    if not available[device]:
+        there = " or ".join(name for name, is_there in available.items() if is_there)
+        raise ParameterError(f"device {device} is not there", there)
+    return device
+
+
+def _load_pipeline(
+    location: Path | str, device: str, precision: str, safety_checker: bool
+) -> DiffusionPipeline:
+    import torch
+
+    dtype = torch.float16 if precision == "autocast" and device != "cpu" else torch.float32
+    if isinstance(location, Path) and location.is_file():
+        pipeline = load_checkpoint_pipeline(location, torch_dtype=dtype)
+    else:
+        pipeline = _load_folder(location, dtype, safety_checker)
+    if safety_checker and getattr(pipeline, "safety_checker", None) is None:
+        raise ModelError(
+            f"model {location}: no safety checker in it (--safety-checker)",
+            "a diffusers folder that has one",
+        )
+    return pipeline
+
+
+def _load_folder(location: Path | str, dtype: torch.dtype, safety_checker: bool) -> DiffusionPipeline:
+    from diffusers import DiffusionPipeline
+
+    folder = settings_folder(location)
+    index = read_index(folder)
+    unwanted = set() if safety_checker else {"safety_checker", "feature_extractor"}
+    absent = {part for part, entry in index.items() if part in unwanted or entry == [None, None]}
+    if isinstance(location, str):
+        fetch_parts(location, folder, index.keys() - absent)
+    expected = "a Stable Diffusion model in diffusers format"
+    try:
+        parts = folder_parts(folder, torch_dtype=dtype, safety_checker=safety_checker)
+        pipeline = DiffusionPipeline.from_pretrained(
+            folder,
+            local_files_only=True,
+            dtype=dtype,
+            requires_safety_checker=False,
+            **dict.fromkeys(absent),
+            **parts,
+        )
+    except ModelError:
+        raise
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"model {location}: cannot be loaded ({reason})", expected) from error
+    _check_pipeline(pipeline, location, expected)
+    return pipeline
+
+
+def _check_pipeline(pipeline: DiffusionPipeline, location: Path | str, expected: str) -> None:
+    """Refuse a folder whose model paints from something else than an embedding."""
+    name = type(pipeline).__name__
+    config = getattr(getattr(pipeline, "unet", None), "config", {})
+    if name not in PIPELINES or not isinstance(config.get("cross_attention_dim"), int):
+        raise ModelError(f"model {location}: a {name}", expected)
+    if config["in_channels"] != IN_CHANNELS:
+        what = "an inpainting model" if config["in_channels"] == 9 else "a model"
+        raise ModelError(
+            f"model {location}: {what} with {config['in_channels']} input channels", f"{IN_CHANNELS} channels"
+        )

@@ -1,0 +1,37 @@
+"""Every option of the scripts, once. :mod:`~sound_diffusion.options.declaration` says what follows."""
+
+import functools
+from typing import Any
+
+from sound_diffusion.options.common import Options
+from sound_diffusion.options.declaration import Option, options_of
+from sound_diffusion.options.films import FilmOptions
+from sound_diffusion.options.pictures import MATRIX_SUFFIX, PictureOptions
+
+__all__ = [
+    "MATRIX_SUFFIX",
+    "SCRIPTS",
+    "FilmOptions",
+    "Option",
+    "Options",
+    "PictureOptions",
+    "all_options",
+    "options_of",
+    "verify",
+]
+
+SCRIPTS: tuple[type[Options], ...] = (PictureOptions, FilmOptions)
+
+
+def verify(**values: Any) -> None:
+    """Raise ParameterError unless every value, by the name of its option, is one that the option may have."""
+    declared = all_options()
+    for name, value in values.items():
+        if name in declared:
+            declared[name].verify(value)
+
+
+@functools.cache
+def all_options() -> dict[str, Option]:
+    """Return the options of all scripts by their names."""
+    return {each.name: each for script in SCRIPTS for each in options_of(script)}

@@ -1,0 +1,141 @@
+"""The options that all scripts take, and what the declarations of the others are made with.
+
+None stands for what the model declares, or for nothing at all. What differs between the scripts, though it
+has the same flag, is declared in the class of each.
+"""
+# ruff: noqa: RUF009  (option declares a field)
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from sound_diffusion.constants import LARGEST_SEED
+from sound_diffusion.errors import ParameterError
+from sound_diffusion.model.find import DEVICES, PRECISIONS, SAMPLERS, ModelDefaults
+from sound_diffusion.options.declaration import above, at_least, finite, option, options_of, within
+from sound_diffusion.sound.embeddings import SCALINGS
+from sound_diffusion.sound.features import FEATURES
+
+FEATURES_HELP = "; ".join(f"{feature.name}: {feature.description}" for feature in FEATURES.values())
+
+
+def _is_file(path: Path) -> tuple[str, ...]:
+    return () if path.is_file() else ("a file", "there is no such file")
+
+
+def _is_size(pixels: int) -> tuple[str, ...]:
+    fits = pixels >= 8 and pixels % 8 == 0
+    return () if fits else ("a multiple of 8", f"{max(8, pixels // 8 * 8)} would do")
+
+
+picture_option = partial(option, decides="picture")
+_sound_option = partial(picture_option, group="sound")
+_seconds_option = partial(_sound_option, metavar="SECONDS")
+text_option = partial(picture_option, group="text", metavar="TEXT")
+_beside_option = partial(picture_option, group="text", needs=("textprompt", "sound"))
+model_option = partial(picture_option, group="model")
+_file_option = partial(model_option, metavar="FILE", check=_is_file)
+_pixels_option = partial(model_option, metavar="PIXELS", check=_is_size)
+_bytes_option = partial(option, group="model", decides="bytes")
+count_option = partial(picture_option, metavar="N", check=at_least(1))
+seed_option = partial(model_option, check=within(0, LARGEST_SEED, "whole number"))
+paths_option = partial(picture_option, (), metavar="PATH", entry="sound")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What all scripts take."""
+
+    script: ClassVar[str]
+
+    paths: tuple[Path, ...]
+    input_folder: Path | None = option(None, "use every sound in it", "--input_folder", metavar="FOLDER")
+    from_file: Path | None = option(None, "use the sounds that it lists, one a line", metavar="FILE")
+    skip_existing: bool = option(False, "leave out what is there already")
+
+    feature: str = _sound_option("fft", FEATURES_HELP, choices=tuple(FEATURES))
+    scaling: str = _sound_option("auto", "of the feature; auto: the model's", choices=("auto", *SCALINGS))
+    offset: float = _seconds_option(0.0, "skip the beginning", check=at_least(0))
+    duration: float | None = _seconds_option(None, "use no more than this (default: all)", check=above(0))
+
+    textprompt: str | None = text_option(None, "words beside the sound, or alone for a picture")
+    text_weight: float | None = _beside_option(
+        None, "0: the sound alone; 1: the text alone (default: 0.5 beside a sound)", check=within(0, 1)
+    )
+    textstrength: float | None = _beside_option(
+        None, "instead: text + sound / this, the sound on the range of the text", check=above(0)
+    )
+    negative_prompt: str | None = text_option(
+        None, "words that --scale leads away from (default: nothing)", since="0.2.0"
+    )
+
+    model: str = model_option(
+        "auto",
+        "a name in models/, a diffusers folder, a .ckpt or .safetensors file, a hub id",
+        "--model",
+        "--ckpt",
+    )
+    vae: Path | None = _file_option(None, "a VAE that replaces the model's own")
+    lora: Path | None = _file_option(None, "a LoRA that is added to the model")
+    lora_strength: float = model_option(1.0, "how much of the LoRA is added", check=finite, needs=("lora",))
+    low_memory: bool = _bytes_option(False, "trade speed for memory")
+    safety_checker: bool = model_option(False, "make pictures black that it flags")
+    device: str = _bytes_option("auto", "where it runs", choices=DEVICES)
+    precision: str = _bytes_option(
+        "auto",
+        "full: float32; autocast: half precision; auto: what suits device and model",
+        choices=PRECISIONS,
+    )
+    steps: int | None = count_option(
+        None,
+        "denoising steps (default: the model's)",
+        "--ddim_steps",
+        group="model",
+        label="{} steps (--ddim_steps)",
+    )
+    sampler: str | None = model_option(
+        None,
+        "how noise is removed (default: the model's, mostly ddim)",
+        "--scheduler",
+        choices=tuple(SAMPLERS),
+        constants=(("--plms", "plms"),),
+    )
+    eta: float = model_option(0.0, "0: deterministic DDIM; 1: DDPM", "--ddim_eta", check=within(0, 1))
+    guidance: float | None = model_option(
+        None, "scale of classifier-free guidance (default: the model's)", "--scale", check=finite
+    )
+    height: int | None = _pixels_option(None, "height (default: the model's)", "--H")
+    width: int | None = _pixels_option(None, "width (default: the model's)", "--W")
+    init_image: Path | None = model_option(None, "a picture to start from", "--init-img", metavar="PICTURE")
+
+    strength: float | None
+    seed: int
+    outdir: Path | None
+
+    quiet: bool = option(False, "print no progress and no warnings", group="messages")
+    debug: bool = option(False, "show tracebacks and library messages", group="messages")
+
+    def __post_init__(self) -> None:
+        for each in options_of(type(self)):
+            each.verify(getattr(self, each.name))
+        if self.text_weight is not None and self.textstrength is not None:
+            raise ParameterError("--text-weight together with --textstrength", "one of them")
+
+    @property
+    def folder(self) -> Path:
+        """Where results go."""
+        assert self.outdir is not None
+        return self.outdir
+
+    @property
+    def over_pictures(self) -> bool:
+        """Whether pictures are painted over others, so that the strength has to give a step."""
+        return self.init_image is not None
+
+    def completed(self, settings: Mapping[str, Any], defaults: ModelDefaults) -> Self:
+        """Fill in how the model paints, and what else it declares, for a recipe that leaves nothing open."""
+        return replace(self, **settings)

@@ -1,0 +1,52 @@
+"""One bar on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+__all__ = ["ProgressBar", "extend", "progress_bar"]
+
+ProgressBar: TypeAlias = "Callable[[], tqdm[NoReturn]]"
+
+
+@contextlib.contextmanager
+def progress_bar(total: int, unit: str, *, quiet: bool) -> Iterator[ProgressBar]:
+    """Count units of work.
+
+    Parameters
+    ----------
+    total : int
+        Units of work.
+    unit : str
+        What one of them is called.
+    quiet : bool
+        Whether no bar is shown.
+
+    Yields
+    ------
+    bar : callable
+        Returns the bar. It is drawn when it is asked for first, so that an early error stands alone.
+    """
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def bar() -> tqdm[NoReturn]:
+            from tqdm import tqdm
+
+            return stack.enter_context(tqdm(total=total, unit=unit, disable=quiet, dynamic_ncols=True))
+
+        yield bar
+
+
+def extend(bar: tqdm[NoReturn], total: int, done: int) -> None:
+    """Add `total` units to the work ahead, of which `done` were done in an earlier run."""
+    if not bar.disable:
+        bar.total = (bar.total or 0) + total
+        bar.initial += done
+        bar.update(done)

@@ -1,0 +1,89 @@
+"""Settings: how a picture is painted, what the model declares and the user wants brought together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from sound_diffusion.errors import ParameterError
+from sound_diffusion.model.find import ModelDefaults
+from sound_diffusion.options import verify
+
+__all__ = ["PaintSettings", "settings_for", "steps_to_run"]
+
+
+@dataclass(frozen=True)
+class PaintSettings:
+    """How a picture is painted; the names are those of diffusers.
+
+    Attributes
+    ----------
+    steps : int
+        Denoising steps, at least 1.
+    guidance : float
+        Scale of classifier-free guidance; 1 or less turns it off.
+    height, width : int
+        Size in pixels, multiples of 8.
+    sampler : str
+        A key of :data:`sound_diffusion.model.find.SAMPLERS`.
+    eta : float
+        In [0, 1]; 0 is deterministic DDIM, 1 is DDPM. Other samplers take 0 alone.
+    strength : float
+        In [0, 1]: how much of the picture that is painted over is forgotten.
+    """
+
+    steps: int
+    guidance: float
+    height: int
+    width: int
+    sampler: str = "ddim"
+    eta: float = 0.0
+    strength: float = 0.75
+
+    def __post_init__(self) -> None:
+        verify(**asdict(self))
+        if self.eta and self.sampler != "ddim":
+            raise ParameterError(f"eta {self.eta} with sampler {self.sampler}", "0", "leave --ddim_eta out")
+
+
+def settings_for(defaults: ModelDefaults, **overrides: Any) -> PaintSettings:
+    """Combine what a model declares with what the caller wants.
+
+    Parameters
+    ----------
+    defaults : ModelDefaults
+    **overrides
+        Attributes of :class:`PaintSettings`; None keeps the default.
+
+    Returns
+    -------
+    settings : PaintSettings
+
+    Raises
+    ------
+    ParameterError
+        If a value is out of range.
+    """
+    settings = PaintSettings(
+        defaults.steps, defaults.guidance, defaults.height, defaults.width, defaults.sampler
+    )
+    return replace(settings, **{name: value for name, value in overrides.items() if value is not None})
+
+
+def steps_to_run(settings: PaintSettings) -> int:
+    """Count the steps that img2img runs: the last int(steps * strength), as in diffusers.
+
+    Raises
+    ------
+    ParameterError
+        If the strength is above 0 and gives no step at all.
+    """
+    count = min(int(settings.steps * settings.strength), settings.steps)
+    if settings.strength > 0 and count == 0:
+        raise ParameterError(
+            f"strength {settings.strength} of {settings.steps} steps gives no step at all",
+            f"a strength of {math.ceil(1e4 / settings.steps) / 1e4:g} or more",
+            "raise --strength or --ddim_steps",
+        )
+    return count
