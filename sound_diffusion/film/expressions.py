@@ -89,7 +89,7 @@ class Expression:
     """
 
     text: str
-    body: ast.expr
+    body: ast.expr = field(compare=False)
     names: frozenset[str]
     size: int
 

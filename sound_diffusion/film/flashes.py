@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sound_diffusion.film.colors import XYZ_OF_RGB, linear_light
+from sound_diffusion.typing import DoubleArray, IntArray
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["MOST_FLASHES", "count_flashes", "relative_luminance"]
+__all__ = ["MOST_FLASHES", "count_flashes", "flashing_times", "relative_luminance"]
 
 # W3C, Web Content Accessibility Guidelines 2.2, "general flash and red flash thresholds".
 MOST_FLASHES = 3  # in any second
@@ -56,9 +57,34 @@ def count_flashes(luminances: Sequence[float], fps: Fraction) -> int:
     flashes : int
         More than :data:`MOST_FLASHES` are too many.
     """
-    changes = np.array(_changes(luminances)) / float(fps)
+    return int(_changes_within_a_second(luminances, fps)[1].max(initial=0)) // 2
+
+
+def flashing_times(luminances: Sequence[float], fps: Fraction) -> list[float]:
+    """Find where more than :data:`MOST_FLASHES` come within a second.
+
+    Parameters
+    ----------
+    luminances, fps
+        As for :func:`count_flashes`.
+
+    Returns
+    -------
+    times : list of float
+        Seconds at which such a second begins, each at least a second after the one before.
+    """
+    times: list[float] = []
+    for time, count in zip(*_changes_within_a_second(luminances, fps), strict=True):
+        if count // 2 > MOST_FLASHES and (not times or time >= times[-1] + 1):
+            times.append(float(time))
+    return times
+
+
+def _changes_within_a_second(luminances: Sequence[float], fps: Fraction) -> tuple[DoubleArray, IntArray]:
+    """Seconds of all changes, and how many come within the second that begins with each."""
+    changes = np.array(_changes(luminances), dtype=np.float64) / float(fps)
     inside = np.searchsorted(changes, changes + 1, side="left") - np.arange(len(changes))
-    return int(inside.max(initial=0)) // 2
+    return changes, inside
 
 
 def _changes(luminances: Sequence[float]) -> list[int]:

@@ -70,6 +70,14 @@ class PromptSchedule:
     text: str
     keys: tuple[tuple[Position, Prompt], ...]
 
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def in_beats(self) -> bool:
+        """Whether a key counts beats."""
+        return any(position.unit == "b" for position, _ in self.keys)
+
     def steps(self, variables: Variables) -> list[PromptStep]:
         """Find the prompts of every frame.
 

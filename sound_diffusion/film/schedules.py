@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import IO
+from typing import IO, TypeAlias
 
 import numpy as np
 
@@ -24,8 +24,11 @@ from sound_diffusion.typing import DoubleArray
 __all__ = [
     "Limits",
     "Schedule",
+    "Scheduled",
     "export_schedule",
     "parse_schedule",
+    "parse_scheduled",
+    "plain_number",
     "write_table",
 ]
 
@@ -86,6 +89,9 @@ class Schedule:
     text: str
     keys: tuple[tuple[Position, float | Expression], ...]
     limits: Limits
+
+    def __str__(self) -> str:
+        return self.text
 
     @property
     def constant(self) -> float | None:
@@ -158,6 +164,26 @@ class Schedule:
             if curve is not None:
                 values[start:stop] = curve[start:stop]
         return values
+
+
+Scheduled: TypeAlias = float | Schedule
+"""What a user may set to a number, or to one that changes over a film."""
+
+
+def plain_number(value: Scheduled | None) -> float | None:
+    """Return a number that does not change, and None in the place of a schedule."""
+    return None if isinstance(value, Schedule) else value
+
+
+def parse_scheduled(text: str, flag: str, limits: Limits = Limits()) -> Scheduled:
+    """Read a number as it is, and all else as :func:`parse_schedule` does.
+
+    A plain number is not checked against the limits.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        return parse_schedule(text, flag, limits)
 
 
 def parse_schedule(text: str, flag: str, limits: Limits = Limits()) -> Schedule:
