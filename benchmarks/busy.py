@@ -1,6 +1,6 @@
 """Measure how long a frame of a film takes on an idle machine, and beside other programs that compute.
 
-    python benchmarks/busy.py
+    python -m benchmarks.busy
 
 Each way of waiting is measured several times in turn, since much depends on the scheduler's luck; the
 table gives the median and the extremes. "spinning" is OpenMP and OpenBLAS as torch and NumPy find them,

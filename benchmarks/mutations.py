@@ -1,6 +1,6 @@
 """Read damaged sounds, and compare with what the bundled ffmpeg decodes of them.
 
-    python benchmarks/mutations.py [--count 2000] [--seed 0]
+    python -m benchmarks.mutations [--count 2000] [--seed 0]
 
 Takes a second of music in ten formats and cuts, flips, splices or inserts bytes at random places. Prints for
 each format how many of these files are read, read with a warning, or refused; of how many ffmpeg decodes half
@@ -22,8 +22,6 @@ from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.errors import AudioError

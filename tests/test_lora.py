@@ -6,10 +6,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
 
 from safetensors.torch import save_file  # noqa: E402
-from tiny_checkpoints import build_pipeline  # noqa: E402
 
 from sound_diffusion.errors import ModelError  # noqa: E402
 from sound_diffusion.model.additions import add_lora  # noqa: E402
+from tests.tiny_checkpoints import build_pipeline  # noqa: E402
 
 ATTENTION = "mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
 OTHER = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"

@@ -232,14 +232,14 @@ def test_libraries_write_nothing_beside_our_lines(folder, tmp_path):
 
 
 def test_what_a_library_logs_by_itself_does_not_reach_stderr(audio2img, sine_file, monkeypatch):
-    from sound_diffusion import requests
+    from sound_diffusion import job
 
-    load = requests.load_model
+    load = job.load_model
 
     def talk(*arguments, **options):
         logging.getLogger("some.library").error("look at me")
         return load(*arguments, **options)
 
-    monkeypatch.setattr(requests, "load_model", talk)
+    monkeypatch.setattr(job, "load_model", talk)
     outcome = audio2img("--prompt", sine_file, "--quiet")
     assert (outcome.code, outcome.err) == (0, "")
