@@ -16,6 +16,11 @@ except KeyboardInterrupt:
 
 def work(options: FilmOptions) -> Iterator[str]:
     """Yield the path of every film that is made."""
+    if options.describe or options.export_schedule is not None:
+        from sound_diffusion.film.description import describe_films
+
+        yield from describe_films(options)
+        return
     from sound_diffusion.film.films import make_films
 
     yield from map(str, make_films(options))

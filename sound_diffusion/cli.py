@@ -7,6 +7,7 @@ import contextlib
 import errno
 import functools
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 from sound_diffusion.errors import FailedInputsError, ParameterError, SoundDiffusionError
 from sound_diffusion.installation import as_typed
 from sound_diffusion.options import SCRIPTS, Option, Options, options_of
-from sound_diffusion.options.declaration import check_needs
+from sound_diffusion.options.declaration import FORMULA, check_needs
 from sound_diffusion.streams import (
     EXIT_INTERRUPTED,
     EXIT_READER_GONE,
@@ -50,6 +51,9 @@ class Parser(argparse.ArgumentParser, Generic[AnyOptions]):
         )
         self.declared = declared
         self._words: list[str] = []
+        self._formulas = {
+            flag for each in options_of(declared) if each.metavar == FORMULA for flag in each.flags
+        }
         groups: dict[str, Any] = {"": self}
         for option in options_of(declared):
             if option.group not in groups:
@@ -72,12 +76,15 @@ class Parser(argparse.ArgumentParser, Generic[AnyOptions]):
     def _as_declared(self, words: Sequence[str]) -> list[str]:
         """Write every flag as it was declared."""
         declared = {_dashed(name): name for name in self._option_string_actions}
-        written = []
+        written: list[str] = []
         for word in words:
             flag, equals, value = word.partition("=")
-            written.append(
-                declared.get(_dashed(flag), flag) + equals + value if flag.startswith("--") else word
-            )
+            if written and written[-1] in self._formulas and re.match(r"-(?!-)", word):
+                written[-1] += f"={word}"  # -2*sin(t) is no flag
+            else:
+                written.append(
+                    declared.get(_dashed(flag), flag) + equals + value if flag.startswith("--") else word
+                )
         return written
 
     def error(self, message: str) -> NoReturn:
@@ -108,7 +115,7 @@ def _add_flags(group: Any, option: Option) -> None:
     if option.kind is bool:
         details["action"] = argparse.BooleanOptionalAction if option.default else "store_true"
     else:
-        details["type"] = _reader(option.kind)
+        details["type"] = _reader(option)
         details |= {"choices": option.choices} if option.choices else {"metavar": option.metavar}
         details |= {"nargs": "+", "action": "extend", "default": []} if option.many else {}
     group.add_argument(*option.flags, **details)
@@ -119,15 +126,15 @@ def _add_flags(group: Any, option: Option) -> None:
         )
 
 
-def _reader(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+def _reader(option: Option) -> Callable[[str], Any]:
     """Let argparse name the flag beside what is wrong with its text."""
 
-    @functools.wraps(kind)
+    @functools.wraps(option.kind)
     def read(text: str) -> Any:
         try:
-            return kind(text)
+            return option.kind(text)
         except ParameterError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
+            raise argparse.ArgumentTypeError(str(error).removeprefix(option.flag).lstrip(": ")) from error
 
     return read
 
@@ -201,7 +208,7 @@ def run(
 
 def _read(parser: Parser[AnyOptions], words: Sequence[str], results: Results) -> AnyOptions:
     try:
-        return parser.read(words)
+        return parser.read(parser.declared.expand(words))
     except SystemExit:  # --help has been printed, maybe not to its end
         results.write()
         results.check()

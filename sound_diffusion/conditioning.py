@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sound_diffusion.errors import ParameterError
+from sound_diffusion.film.schedules import plain_number
+from sound_diffusion.interpolation import interpolate
 from sound_diffusion.options import Options, verify
 from sound_diffusion.sound.embeddings import Painter, add_to_text, check_embedding, mix, scale
 from sound_diffusion.typing import FloatArray
@@ -70,14 +72,18 @@ class Words:
     prompt : str or None
         The text, at the beginning of a film. None: a sound alone.
     end_prompt : str or None
-        The text at the end of a film; in between, the embeddings are interpolated linearly.
+        The text at the end of a film; in between, the embeddings are interpolated.
     weight : float or None
         Weight of the text in a linear mix, in [0, 1]. None where there is a strength; else 0.5.
     strength : float or None
         Above 0: the sum text + sound / strength instead, the sound being scaled linearly onto the range of
         the text.
     negative : str
-        What guidance leads away from.
+        What guidance leads away from, at the beginning of a film.
+    end_negative : str or None
+        The same at its end. None: `negative`.
+    interpolation : {"lerp", "slerp", "none"}
+        The way between beginning and end.
     """
 
     prompt: str | None = None
@@ -85,6 +91,8 @@ class Words:
     weight: float | None = None
     strength: float | None = None
     negative: str = ""
+    end_negative: str | None = None
+    interpolation: str = "lerp"
 
     def __post_init__(self) -> None:
         if self.weight is not None and self.strength is not None:
@@ -96,7 +104,8 @@ class Words:
         """Gather what the user has said."""
         end = getattr(options, "textpromptend", None)
         negative = options.negative_prompt or ""
-        return cls(options.textprompt, end, options.text_weight, options.textstrength, negative)
+        weight = plain_number(options.text_weight)
+        return cls(options.textprompt, end, weight, options.textstrength, negative)
 
     @property
     def share(self) -> float:
@@ -107,16 +116,28 @@ class Words:
         """Return the embedding of the text at a position in the film, from 0 to 1: (77, D) float32."""
         assert self.prompt is not None
         start = model.encode_prompt(self.prompt)
-        return (
-            start if self.end_prompt is None else mix(start, model.encode_prompt(self.end_prompt), position)
-        )
+        if self.end_prompt is None:
+            return start
+        return interpolate(start, model.encode_prompt(self.end_prompt), position, self.interpolation)
 
     def pool(self, model: Reader, position: float = 0.0) -> FloatArray | None:
         """Return the pooled embedding of the text, as :meth:`encode`; None for a model that takes none."""
         assert self.prompt is not None
         start = model.pooled_prompt(self.prompt)
         end = None if self.end_prompt is None else model.pooled_prompt(self.end_prompt)
-        return start if start is None or end is None else mix(start, end, position)
+        if start is None or end is None:
+            return start
+        return interpolate(start, end, position, self.interpolation)
+
+    def encode_negative(self, model: Reader, position: float = 0.0) -> tuple[FloatArray, FloatArray | None]:
+        """Return embedding and pooled embedding of what guidance leads away from, as :meth:`encode`."""
+        start, pooled = model.encode_negative(self.negative)
+        if self.end_negative is None or self.end_negative == self.negative:
+            return start, pooled
+        end, end_pooled = model.encode_negative(self.end_negative)
+        if pooled is not None and end_pooled is not None:
+            pooled = interpolate(pooled, end_pooled, position, self.interpolation)
+        return interpolate(start, end, position, self.interpolation), pooled
 
 
 SOUND_ALONE = Words()
@@ -128,6 +149,7 @@ def condition(
     scaling: str = "none",
     words: Words = SOUND_ALONE,
     position: float = 0.0,
+    gain: float = 1.0,
     feature: str = "embedding",
 ) -> Conditioning:
     """Scale a feature for a model, and bring words in.
@@ -142,6 +164,8 @@ def condition(
     words : Words
     position : float
         In the film, from 0 to 1.
+    gain : float
+        What the scaled sound is multiplied by.
     feature : str
         What `matrix` is, as :func:`sound_diffusion.scale` has to know; ``embedding``: one from elsewhere.
 
@@ -157,20 +181,28 @@ def condition(
     ParameterError
         If the scaling needs a text encoder and there is none.
     """
-    negative, negative_pooled = model.encode_negative(words.negative)
+    negative, negative_pooled = words.encode_negative(model, position)
     if words.prompt is None:
         assert matrix is not None
-        embedding, pooled = scale(matrix, scaling, model.empty_prompt, feature), model.pooled_prompt("")
+        embedding = _amplified(scale(matrix, scaling, model.empty_prompt, feature), gain)
+        pooled = model.pooled_prompt("")
         return Conditioning(embedding, negative, pooled, negative_pooled)
     text, text_pooled = words.encode(model, position), words.pool(model, position)
     if matrix is None:
         return Conditioning(text, negative, text_pooled, negative_pooled)
     if words.strength is not None:
-        return Conditioning(add_to_text(matrix, text, words.strength), negative, text_pooled, negative_pooled)
-    embedding = mix(scale(matrix, scaling, model.empty_prompt, feature), text, words.share)
+        embedding = add_to_text(matrix, text, words.strength)
+        if gain != 1:
+            embedding = text + _amplified(embedding - text, gain)
+        return Conditioning(embedding, negative, text_pooled, negative_pooled)
+    embedding = mix(_amplified(scale(matrix, scaling, model.empty_prompt, feature), gain), text, words.share)
     nothing = model.pooled_prompt("")
     pooled = None if nothing is None or text_pooled is None else mix(nothing, text_pooled, words.share)
     return Conditioning(embedding, negative, pooled, negative_pooled)
+
+
+def _amplified(embedding: FloatArray, gain: float) -> FloatArray:
+    return embedding if gain == 1 else embedding * np.float32(gain)
 
 
 def condition_embedding(model: Reader, embedding: npt.ArrayLike, negative_prompt: str = "") -> Conditioning:

@@ -8,8 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from sound_diffusion.conditioning import Words
+from sound_diffusion.errors import ModelError
 from sound_diffusion.files import check_place
-from sound_diffusion.model.find import ModelDefaults, find_model, read_defaults, read_width
+from sound_diffusion.film.schedules import Schedule
+from sound_diffusion.model.find import ModelDefaults, find_model, read_defaults, read_width, reads_text
 from sound_diffusion.model.load import load_model
 from sound_diffusion.model.model import Model
 from sound_diffusion.options import Options
@@ -71,15 +73,17 @@ class Job(Generic[AnyOptions]):
         check_place(options.folder)
         defaults = read_defaults(find_model(options.model))
         wanted = {field.name: getattr(options, field.name) for field in fields(PaintSettings)}
-        settings = settings_for(defaults, **wanted)
-        if options.over_pictures:
+        scheduled = {name: value for name, value in wanted.items() if isinstance(value, Schedule)}
+        settings = settings_for(defaults, **wanted | dict.fromkeys(scheduled))
+        if options.over_pictures and "strength" not in scheduled:
             steps_to_run(settings)
-        if options.negative_prompt and settings.guidance <= 1:
+        _check_reader(options)
+        if options.negative_prompt and settings.guidance <= 1 and "guidance" not in scheduled:
             logger.warning(
                 "--negative-prompt does nothing with --scale %g (above 1 it does)", settings.guidance
             )
         start = None if options.init_image is None else load_picture(options.init_image)
-        return cls(options.completed(asdict(settings), defaults), defaults, settings, start)
+        return cls(options.completed(asdict(settings) | scheduled, defaults), defaults, settings, start)
 
     @cached_property
     def words(self) -> Words:
@@ -109,4 +113,14 @@ class Job(Generic[AnyOptions]):
             lora_strength=options.lora_strength,
             low_memory=options.low_memory,
             safety_checker=options.safety_checker,
+        )
+
+
+def _check_reader(options: Options) -> None:
+    """Refuse words for a model that cannot read them, before it is loaded."""
+    if options.texts and not reads_text(find_model(options.model)):
+        raise ModelError(
+            f"model {options.model}: no text encoder, so that it cannot read {options.texts[0][:50]!r}",
+            "a Stable Diffusion model",
+            "leave the text out, or choose another --model",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,27 +16,33 @@ from sound_diffusion.constants import N_ROWS, SAMPLE_RATE
 from sound_diffusion.film.timeline import SampleBuffer
 from sound_diffusion.sound.features import extract_at
 from sound_diffusion.sound.spectra import MEL_REACH, N_MELS
-from sound_diffusion.typing import FloatArray, IntArray
+from sound_diffusion.typing import DoubleArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from PIL import Image
 
-__all__ = ["SoundOverview", "contact_sheet", "plot_picture", "sound_overview"]
+__all__ = ["SoundOverview", "contact_sheet", "plot_picture", "plot_schedules", "sound_overview"]
 
 WAVE_COLOUR = "#30508c"
+SCHEDULE_COLOUR = "#c2571a"
+BEAT_COLOUR = "#9a9a9a"
+ROW_INCHES = {"wave": 1.3, "descriptor": 0.42, "schedule": 0.95}
 OVERVIEW_COLUMNS = 1200
 OVERVIEW_SAMPLES = 1 << 20  # held in memory at once, about 24 seconds
 CONTACT_SHEET_FRAMES = 12
 LONGEST_TITLE = 160  # letters, about as wide as the plot
 
 
-def _figure(inches: tuple[float, float]) -> Figure:
+def _figure(inches: tuple[float, float], row_space: float | None = None) -> Figure:
     # It speaks when it builds its cache, once on every machine.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    return Figure(figsize=inches, layout="constrained")
+    spacing = None if row_space is None else 0.0
+    return Figure(figsize=inches, layout=ConstrainedLayoutEngine(h_pad=row_space, hspace=spacing))
 
 
 def plot_picture(
@@ -182,3 +188,74 @@ def contact_sheet(frames: Sequence[tuple[Path, Fraction]], sound: SoundOverview,
         for index in middles:
             axes.axvline(float(frames[index][1]), color="#888888", linewidth=0.6, linestyle=":")
     figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
+
+
+def plot_schedules(
+    sound: SoundOverview,
+    fps: Fraction,
+    descriptors: Mapping[str, DoubleArray],
+    beats: DoubleArray,
+    schedules: Mapping[str, tuple[str, DoubleArray]],
+    file: IO[bytes],
+) -> None:
+    """Plot a sound, its descriptors and beats, and the schedules of a film on one axis of time, as a PNG.
+
+    Parameters
+    ----------
+    sound : SoundOverview
+    fps : Fraction
+        Frames a second.
+    descriptors : mapping from str to np.ndarray [shape=(n,), dtype=float64]
+        In [0, 1], one number a frame.
+    beats : np.ndarray [shape=(k,), dtype=float64]
+        Seconds.
+    schedules : mapping from str to (str, np.ndarray [shape=(n,), dtype=float64])
+        Text and numbers of each.
+    file : binary file
+        Where the PNG goes.
+    """
+    heights = [
+        ROW_INCHES["wave"],
+        *[ROW_INCHES["descriptor"]] * len(descriptors),
+        *[ROW_INCHES["schedule"]] * len(schedules),
+    ]
+    figure = _figure((14, sum(heights) + 0.9), row_space=0.025)
+    rows = list(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0])
+    wave, strips, curves = rows[0], rows[1 : 1 + len(descriptors)], rows[1 + len(descriptors) :]
+    _plot_wave(wave, sound)
+    for axes, (name, values) in zip(strips, descriptors.items(), strict=True):
+        axes.stairs(values, _frame_edges(values, fps), fill=True, color=WAVE_COLOUR, alpha=0.75, linewidth=0)
+        axes.set(ylim=(0, 1.05), yticks=[])
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    for axes, (name, (text, values)) in zip(curves, schedules.items(), strict=True):
+        axes.stairs(values, _frame_edges(values, fps), baseline=None, color=SCHEDULE_COLOUR, linewidth=1.3)
+        axes.margins(y=0.18)
+        axes.grid(axis="y", color="#e4e4e4", linewidth=0.6)
+        axes.tick_params(axis="y", labelsize=7)
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9, fontweight="bold", labelpad=26)
+        shown = " ".join(text[:400].split())
+        axes.set_title(
+            shown if len(shown) <= 130 else f"{shown[:127]}...",
+            loc="left", fontsize=7.5, pad=2, family="monospace", color="#555555", parse_math=False,
+        )  # fmt: skip
+    for axes in rows:
+        axes.set_xlim(0, sound.duration)
+        axes.spines[["top", "right"]].set_visible(False)
+        for beat in beats:
+            axes.axvline(beat, color=BEAT_COLOUR, linewidth=0.5, linestyle=(0, (2, 2)), zorder=0)
+    rows[-1].set_xlabel("seconds" if not len(beats) else "seconds; dotted: beats")
+    frames = wave.secondary_xaxis("top", functions=(lambda x: x * float(fps), lambda x: x / float(fps)))
+    frames.set_xlabel(f"frames, {float(fps):g} a second", fontsize=8)
+    frames.tick_params(labelsize=8)
+    figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
+
+
+def _frame_edges(values: DoubleArray, fps: Fraction) -> DoubleArray:
+    return np.arange(len(values) + 1) / float(fps)
+
+
+def _plot_wave(axes: Axes, sound: SoundOverview) -> None:
+    seconds = np.linspace(0, sound.duration, len(sound.low))
+    axes.fill_between(seconds, sound.low, sound.high, color=WAVE_COLOUR, linewidth=0.4, step="mid")
+    axes.set_ylabel("sample", rotation=0, ha="right", va="center", fontsize=9)
+    axes.tick_params(axis="y", labelsize=7)

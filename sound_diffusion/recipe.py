@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sound_diffusion.errors import OutputError, ParameterError, SoundDiffusionError
+from sound_diffusion.film.prompts import PromptSchedule
+from sound_diffusion.film.schedules import Schedule
 from sound_diffusion.installation import as_typed
 from sound_diffusion.model.find import WEIGHT_SUFFIXES, find_model, fingerprint, model_name
 from sound_diffusion.options import FilmOptions, Options, PictureOptions, all_options, options_of
@@ -80,7 +82,7 @@ def option_entries(options: Options) -> dict[str, Any]:
 def _in_json(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
-    return str(value) if isinstance(value, Fraction) else value
+    return str(value) if isinstance(value, Fraction | Schedule | PromptSchedule) else value
 
 
 def file_entries(entry: str, path: Path | None) -> dict[str, str | None]:
@@ -133,6 +135,7 @@ def parameters_text(recipe: Mapping[str, Any]) -> str:
     The form is the one of the ``parameters`` chunk of stable-diffusion-webui: the prompt on the first line,
     the negative prompt on the second where there is one, then comma-separated settings.
     """
+    recipe = {**recipe, **recipe.get("values", {})}
     parts = [
         f"Steps: {recipe['steps']}",
         f"Sampler: {SAMPLER_NAMES[recipe['sampler']]}",
@@ -162,7 +165,8 @@ def _quoted(text: str) -> str:
 
 def prompt_text(recipe: Mapping[str, Any]) -> str:
     """Say in one line what a picture was painted from: the words, the sound, or both."""
-    parts = [recipe["textprompt"]] if recipe.get("textprompt") else []
+    words = recipe.get("textprompt") or recipe.get("values", {}).get("prompts", [""])[0]
+    parts = [words] if words else []
     if recipe.get("sound"):
         parts += [Path(recipe["sound"]).name, recipe["feature"], f"scaling {recipe['scaling']}"]
     return " ".join(", ".join(parts).split())
@@ -228,7 +232,7 @@ def recipe_command(recipe: Mapping[str, Any]) -> str:
     for each in (option for option in options_of(declared) if option.decides):
         if each.entry not in recipe and not each.since:
             raise ParameterError(f"the recipe has no entry {each.entry!r}", "a recipe of this program")
-        if all(recipe.get(needed) is not None for needed in each.needs):
+        if all(any(recipe.get(name) is not None for name in names.split("|")) for names in each.needs):
             words += each.words(recipe.get(each.entry))
     return shlex.join(words)
 

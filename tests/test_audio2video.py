@@ -272,6 +272,71 @@ def test_killed_at_random_moments(make, sound, tiny_model_folder, tmp_path):
     assert not list((tmp_path / "out").rglob(".*"))
 
 
+MOVING = (
+    *("--strength", "0.5 + 0.5*onset", "--scale", "2 + loudness", "--gain", "0.5 + smooth(low, 0.1)"),
+    *("--zoom", "1 + 0.1*onset", "--angle", "-2*sin(t)", "--translation_x", "0:(0), 0.3s:(2)"),
+    *("--color-coherence", "LAB", "--color-strength", 0.5, "--sharpen", 0.1, "--noise", 0.02),
+)
+
+
+def test_a_film_that_follows_its_sound_goes_on_to_the_same_bytes(make, tmp_path, monkeypatch):
+    assert make("--fps", 10, *MOVING, outdir="whole")[0] == 0
+    with monkeypatch.context() as patched:
+        interrupt_after(patched, 3, KeyboardInterrupt())
+        assert make("--fps", 10, *MOVING)[0] == 130
+    assert make("--fps", 10, *MOVING)[0] == 0
+    one, two = tmp_path / "out" / "noise", tmp_path / "whole" / "noise"
+    assert frames_of(one) == frames_of(two)
+    recipe = recipes.read_recipe(one / "frames" / "00003.png")
+    assert recipe["strength"] == "0.5 + 0.5*onset"
+    assert recipe["values"]["angle"] == pytest.approx(-2 * math.sin(3))
+
+
+def test_a_constant_formula_gives_the_pixels_of_the_number(make, tmp_path):
+    make("--fps", 6, "--strength", 0.5, outdir="number")
+    make("--fps", 6, "--strength", "0:(0.25 + 0.25)", "--zoom", "1*1", "--gain", "2/2", outdir="formula")
+    number, formula = (pixels_of(tmp_path / name / "noise") for name in ("number", "formula"))
+    np.testing.assert_array_equal(number, formula)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--strength", "onsett"), "onset"),
+        (("--strength", "2*t"), "frame 1"),
+        (("--zoom", "1/t"), "division by zero"),
+        (("--zoom", "0"), "0.001"),
+        (("--angle", "9**9**9"), "--angle"),
+        (("--gain", "__import__('os')"), "--gain"),
+        (("--zoom", "1.1", "--mode", "txt2img"), "--mode img2img"),
+        (("--strength", "8b:(1)"), "no beats"),
+        (("--strength", "0.1 + 0*t"), "no step|none"),
+        (("--prompts", "0: rain"), "text encoder"),
+        (("--preset", "none"), "no such preset"),
+    ],
+)
+def test_what_cannot_be_followed_is_refused_before_anything_is_written(
+    flags, said, make, model_loads, tmp_path
+):
+    code, out, err = make("--fps", 5, *flags)
+    assert (code, out, len(err)) == (2, [], 1)
+    assert re.search(said, err[0])
+    assert not model_loads
+    assert not (tmp_path / "out").exists()
+
+
+def test_describing_paints_nothing(make, model_loads, tmp_path):
+    code, out, _ = make("--fps", 5, "--preset", "pulse", "--describe")
+    folder = tmp_path / "out" / "noise"
+    assert code == 0
+    assert out[-2:] == [str(folder / "noise.schedules.png"), str(folder / "noise.schedules.csv")]
+    assert sorted(path.name for path in folder.iterdir()) == ["noise.schedules.csv", "noise.schedules.png"]
+    assert len((folder / "noise.schedules.csv").read_text().splitlines()) == 1 + 4
+    code, out, _ = make("--fps", 5, "--strength", "t/10", "--export-schedule", "strength")
+    assert out == ["0:(0.0000), 1:(0.1000), 2:(0.2000), 3:(0.3000)"]
+    assert not model_loads
+
+
 def test_another_request_for_the_folder_is_refused(make, tmp_path):
     make("--fps", 5, "--strength", 0.5)
     before = frames_of(tmp_path / "out" / "noise")

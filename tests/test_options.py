@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from sound_diffusion.cli import Parser
 from sound_diffusion.errors import ParameterError
+from sound_diffusion.film.prompts import read_prompts
+from sound_diffusion.film.schedules import Limits, parse_schedule
 from sound_diffusion.options import SCRIPTS, FilmOptions, PictureOptions, all_options, options_of, verify
 from sound_diffusion.options.declaration import above, at_least, finite, fraction, option, within
 from sound_diffusion.recipe import differences, option_entries, recipe_command
@@ -55,8 +57,28 @@ VALUES = {
     "seed_mode": "random",
     "batch_size": 4,
     "preview": 2,
+    "gain": parse_schedule("-0.5*onset", "--gain", Limits(-1000, 1000)),
+    "prompts": read_prompts("0:01 : rain --neg sun\n8b : snow"),
+    "interpolation": "none",
+    "zoom": parse_schedule("0:(1.01), 2s:(1)", "--zoom", Limits(0.001, 1000)),
+    "angle": -2.5,
+    "translation_x": parse_schedule("-2*sin(t)", "--translation_x"),
+    "translation_y": 3.0,
+    "border": "wrap",
+    "color_coherence": "LAB",
+    "color_strength": 0.5,
+    "sharpen": 0.1,
+    "noise": 0.02,
+    "series": "FILE",
 }
-NEEDED = {"mode": "txt2img", "textprompt": "words", "init_image": "FILE", "lora": "FILE"}
+NEEDED = {
+    "mode": "txt2img",
+    "textprompt": "words",
+    "prompts": VALUES["prompts"],
+    "color_coherence": "HSV",
+    "init_image": "FILE",
+    "lora": "FILE",
+}
 
 
 def changed(declared, values, files):
@@ -70,7 +92,8 @@ def needs_of(each):
     """Return the values without which an option says nothing or is refused."""
     if each.name == "batch_size":
         return {"mode": "txt2img"}
-    return {name: NEEDED[name] for name in each.needs if name in NEEDED}
+    needed = [names.split("|")[0] for names in each.needs]
+    return {name: NEEDED[name] for name in needed if name in NEEDED}
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """Plots: the extremes of a sound survive the drawing, and the file is a picture."""
 
 import io
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from sound_diffusion import plots
-from sound_diffusion.plots import plot_picture, sound_overview
+from sound_diffusion.plots import plot_picture, plot_schedules, sound_overview
 
 
 def overview(y, block=10_007):
@@ -68,3 +69,20 @@ def test_plot_is_a_png_and_the_same_every_time(n):
         assert plot.format == "PNG"
         assert plot.width > 1000
         assert len(plot.convert("RGB").getcolors(1 << 20)) > 50
+
+
+@pytest.mark.parametrize("n_frames", [1, 50])
+@pytest.mark.parametrize("texts", [{}, {"strength": "0.4 $t$", "zoom": "1 +\n" * 400}])
+def test_schedules_are_drawn_and_the_same_every_time(n_frames, texts, rng):
+    fps = Fraction(24000, 1001)
+    sound = overview(rng.uniform(-1, 1, max(1, int(n_frames / fps * 44_100))).astype(np.float32))
+    descriptors = {name: rng.random(n_frames) for name in ("onset", "low")}
+    schedules = {name: (text, rng.random(n_frames)) for name, text in texts.items()}
+    files = []
+    for _ in range(2):
+        files.append(io.BytesIO())
+        plot_schedules(sound, fps, descriptors, np.array([0.01, 0.5]), schedules, files[-1])
+    assert files[0].getvalue() == files[1].getvalue()
+    with Image.open(files[0]) as plot:
+        assert plot.format == "PNG"
+        assert plot.height > 200 + 40 * len(descriptors) + 90 * len(schedules)

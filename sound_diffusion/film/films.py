@@ -8,13 +8,17 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sound_diffusion.conditioning import condition
+from sound_diffusion.conditioning import Conditioning, condition
 from sound_diffusion.errors import OutputError, ParameterError, VideoError
 from sound_diffusion.files import check_name, make_folder, run_name, write_atomically
+from sound_diffusion.film.camera import feed_back
+from sound_diffusion.film.controls import Controls, check_controls, work_out
+from sound_diffusion.film.flashes import MOST_FLASHES, flashing_times, relative_luminance
 from sound_diffusion.film.run_folder import RunFolder
 from sound_diffusion.film.timeline import Frame, Timeline, frame_features
 from sound_diffusion.film.video import FILM_SUFFIXES, Film, SoundTrack, encode_film
@@ -28,6 +32,10 @@ from sound_diffusion.progress import ProgressBar, extend, progress_bar
 from sound_diffusion.recipe import read_recipe, versions
 from sound_diffusion.sources import SoundSource
 from sound_diffusion.starting_pictures import load_picture
+from sound_diffusion.typing import FloatArray
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 __all__ = ["make_films"]
 
@@ -62,6 +70,7 @@ def make_films(options: FilmOptions) -> Iterator[Path]:
     """
     paths = find_sounds(options.paths, options.input_folder, options.from_file)
     _check(options, paths)
+    check_controls(options)
     job = Job.plan(options)
     sounds = [SoundSource(path, job.options) for path in paths]
     with progress_bar(0, "frame", quiet=options.quiet) as bar:
@@ -77,7 +86,8 @@ def make_film(sound: SoundSource, job: FilmJob, bar: ProgressBar) -> Iterator[Pa
     if options.skip_existing and film.exists():
         return
     timeline = _timeline(sum(map(len, sound.stream())), options)
-    run = FilmRun(sound, job, timeline, folder, job.recipe | sound.entries(job.defaults))
+    controls = work_out(options, sound, timeline)
+    run = FilmRun(sound, job, timeline, controls, folder, job.recipe | sound.entries(job.defaults))
     manifest = {
         "request": run.recipe,
         "n_samples": timeline.n_samples,
@@ -92,6 +102,7 @@ def make_film(sound: SoundSource, job: FilmJob, bar: ProgressBar) -> Iterator[Pa
         try:
             if folder.claim(manifest) != film_entry or not film.exists():
                 run.paint(bar)
+                run.warn_of_flashes()
                 run.encode(film, len(timeline))
                 run.save_contact_sheet()
                 folder.finish(manifest, film_entry)
@@ -107,11 +118,12 @@ def make_film(sound: SoundSource, job: FilmJob, bar: ProgressBar) -> Iterator[Pa
 
 @dataclass(frozen=True)
 class FilmRun:
-    """A film in the making: what it is made of, its frames in time, its folder on disk, and its recipe."""
+    """A film in the making: what it is made of, its frames and what they follow, its folder, its recipe."""
 
     sound: SoundSource
     job: FilmJob
     timeline: Timeline
+    controls: Controls
     folder: RunFolder
     recipe: dict[str, Any]
 
@@ -148,25 +160,50 @@ class FilmRun:
             previous = load_picture(folder.frame(start - 1)) if chained else None
         features = frame_features(self.sound.stream(warn=False), self.timeline, model.width, start)
         while batch := list(islice(features, job.options.batch_size)):
-            conditionings = [
-                condition(
-                    model,
-                    matrix,
-                    recipe["scaling"],
-                    job.words,
-                    self.timeline.position(frame),
-                    feature=recipe["feature"],
-                )
-                for frame, matrix in batch
-            ]
-            seeds = [frame.seed for frame, _ in batch]
-            starts = None if previous is None else [previous]
-            pictures = paint_batch(model, conditionings, seeds, job.settings, starts)
-            for (frame, _), picture in zip(batch, pictures, strict=True):
-                folder.save_frame(frame.index, picture, recipe | {"frame": frame.index, "seed": frame.seed})
+            conditionings = [self._condition(model, frame, matrix) for frame, matrix in batch]
+            frames = [frame for frame, _ in batch]
+            starts = None if previous is None else [self._fed_back(previous, frames[0])]
+            settings = self.controls.settings(job.settings, frames[0])
+            pictures = paint_batch(model, conditionings, [frame.seed for frame in frames], settings, starts)
+            for frame, picture in zip(frames, pictures, strict=True):
+                own: dict[str, Any] = {"frame": frame.index, "seed": frame.seed}
+                if values := self.controls.values(frame):
+                    own["values"] = values
+                folder.save_frame(frame.index, picture, recipe | own)
                 yield frame
             if chained:
                 previous = pictures[-1]
+
+    def _condition(self, model: Model, frame: Frame, matrix: FloatArray) -> Conditioning:
+        words, position = self.controls.words(self.job.words, frame, self.timeline.position(frame))
+        scaling, feature = self.recipe["scaling"], self.recipe["feature"]
+        return condition(model, matrix, scaling, words, position, self.controls.gain(frame), feature)
+
+    def _fed_back(self, previous: Image.Image, frame: Frame) -> Image.Image:
+        """Prepare the frame before for being painted over; a picture to start from stays as it is."""
+        feedback = self.controls.feedback(frame)
+        if frame.index == 0:
+            return previous
+        return feed_back(previous, feedback, None if feedback.color_space == "none" else self._first_frame)
+
+    @cached_property
+    def _first_frame(self) -> Image.Image:
+        """The frame whose colours are kept; on disk, so that they are the same in a later run."""
+        return load_picture(self.folder.frame(0))
+
+    def warn_of_flashes(self) -> None:
+        """Say so where the film flashes more often than is safe."""
+        if self.job.options.allow_flashing:
+            return
+        luminances = [
+            relative_luminance(load_picture(self.folder.frame(index))) for index in range(len(self.timeline))
+        ]
+        if times := flashing_times(luminances, self.timeline.shown_fps):
+            shown = ", ".join(f"{time:.1f} s" for time in times[:10]) + (", ..." if len(times) > 10 else "")
+            logger.warning(
+                "%s flashes more than %d times a second, which can set off epileptic fits, at %s "
+                "(--allow-flashing says that you know)", self.folder.path.name, MOST_FLASHES, shown,
+            )  # fmt: skip
 
     def encode(self, path: Path, n_frames: int, *, draft: bool = False) -> None:
         """Make a film of the first frames."""

@@ -237,6 +237,12 @@ def read_width(location: Path | str) -> int | None:
     return width if isinstance(width, int) else None
 
 
+def reads_text(location: Path | str) -> bool:
+    """Say whether a model has a text encoder; true where only loading tells."""
+    part = _read_config(settings_folder(location), INDEX_FILE).get("text_encoder", [""])
+    return isinstance(part, list) and None not in part
+
+
 def model_name(name: str) -> str:
     """Name a model so that the name finds it again from any folder, where that can be done."""
     location = find_model(name)

@@ -7,7 +7,7 @@ has the same flag, is declared in the class of each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 
 from sound_diffusion.constants import LARGEST_SEED
 from sound_diffusion.errors import ParameterError
+from sound_diffusion.film.schedules import Scheduled
 from sound_diffusion.model.find import DEVICES, PRECISIONS, SAMPLERS, ModelDefaults
 from sound_diffusion.options.declaration import above, at_least, finite, option, options_of, within
 from sound_diffusion.sound.embeddings import SCALINGS
@@ -23,7 +24,8 @@ from sound_diffusion.sound.features import FEATURES
 FEATURES_HELP = "; ".join(f"{feature.name}: {feature.description}" for feature in FEATURES.values())
 
 
-def _is_file(path: Path) -> tuple[str, ...]:
+def is_file(path: Path) -> tuple[str, ...]:
+    """Check that a file is there."""
     return () if path.is_file() else ("a file", "there is no such file")
 
 
@@ -36,9 +38,19 @@ picture_option = partial(option, decides="picture")
 _sound_option = partial(picture_option, group="sound")
 _seconds_option = partial(_sound_option, metavar="SECONDS")
 text_option = partial(picture_option, group="text", metavar="TEXT")
-_beside_option = partial(picture_option, group="text", needs=("textprompt", "sound"))
+beside_option = partial(picture_option, group="text", needs=("textprompt|prompts", "sound"))
+share_option = partial(
+    beside_option, None, "0: the sound alone; 1: the text alone (default: 0.5 beside a sound)"
+)
+scale_option = partial(
+    picture_option,
+    None,
+    "scale of classifier-free guidance (default: the model's)",
+    "--scale",
+    group="model",
+)
 model_option = partial(picture_option, group="model")
-_file_option = partial(model_option, metavar="FILE", check=_is_file)
+_file_option = partial(model_option, metavar="FILE", check=is_file)
 _pixels_option = partial(model_option, metavar="PIXELS", check=_is_size)
 _bytes_option = partial(option, group="model", decides="bytes")
 count_option = partial(picture_option, metavar="N", check=at_least(1))
@@ -63,10 +75,8 @@ class Options:
     duration: float | None = _seconds_option(None, "use no more than this (default: all)", check=above(0))
 
     textprompt: str | None = text_option(None, "words beside the sound, or alone for a picture")
-    text_weight: float | None = _beside_option(
-        None, "0: the sound alone; 1: the text alone (default: 0.5 beside a sound)", check=within(0, 1)
-    )
-    textstrength: float | None = _beside_option(
+    text_weight: Scheduled | None
+    textstrength: float | None = beside_option(
         None, "instead: text + sound / this, the sound on the range of the text", check=above(0)
     )
     negative_prompt: str | None = text_option(
@@ -105,14 +115,12 @@ class Options:
         constants=(("--plms", "plms"),),
     )
     eta: float = model_option(0.0, "0: deterministic DDIM; 1: DDPM", "--ddim_eta", check=within(0, 1))
-    guidance: float | None = model_option(
-        None, "scale of classifier-free guidance (default: the model's)", "--scale", check=finite
-    )
+    guidance: Scheduled | None
     height: int | None = _pixels_option(None, "height (default: the model's)", "--H")
     width: int | None = _pixels_option(None, "width (default: the model's)", "--W")
     init_image: Path | None = model_option(None, "a picture to start from", "--init-img", metavar="PICTURE")
 
-    strength: float | None
+    strength: Scheduled | None
     seed: int
     outdir: Path | None
 
@@ -124,6 +132,16 @@ class Options:
             each.verify(getattr(self, each.name))
         if self.text_weight is not None and self.textstrength is not None:
             raise ParameterError("--text-weight together with --textstrength", "one of them")
+
+    @classmethod
+    def expand(cls, words: Sequence[str]) -> list[str]:
+        """Write the words of a command line out, where some of them stand for others."""
+        return list(words)
+
+    @property
+    def texts(self) -> list[str]:
+        """All words that the model would have to read."""
+        return [text for text in (self.textprompt, self.negative_prompt) if text]
 
     @property
     def folder(self) -> Path:

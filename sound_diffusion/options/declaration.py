@@ -24,6 +24,7 @@ if typing.TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 __all__ = [
+    "FORMULA",
     "Option",
     "above",
     "at_least",
@@ -38,6 +39,7 @@ __all__ = [
 # Takes a value and returns what was expected, and perhaps what would help; nothing where the value will do.
 Check = Callable[[Any], tuple[str, ...]]
 METADATA = "option"
+FORMULA = "FORMULA"  # metavar of a number that may change over a film
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Option:
     entry : str
         Its key in a recipe.
     needs : tuple of str
-        Entries without which it means nothing.
+        Entries without which it means nothing; ``a|b`` where either of two will do.
     since : str
         The version that brought it. A recipe of an older one does without it; empty: every recipe has it.
     constants : tuple of (str, object)
@@ -181,10 +183,13 @@ def check_needs(values: DataclassInstance) -> None:
     """Raise ParameterError where one of the options that a user has set needs another that is not set."""
     declared = {each.name: each for each in options_of(type(values))}
     for each in declared.values():
-        for needed in (declared[name] for name in each.needs if name in declared):
-            value = getattr(values, each.name)
-            if value != each.default and getattr(values, needed.name) == needed.default:
-                raise ParameterError(f"{each.flag} {value} alone", f"{needed.flag} {needed.metavar} as well")
+        value = getattr(values, each.name)
+        for names in each.needs:
+            needed = [declared[name] for name in names.split("|") if name in declared]
+            lacking = needed and all(getattr(values, other.name) == other.default for other in needed)
+            if value != each.default and lacking:
+                either = " or ".join(f"{other.flag} {other.metavar}" for other in needed)
+                raise ParameterError(f"{each.flag} {value} alone", f"{either} as well")
 
 
 # --- checks, and readers of text

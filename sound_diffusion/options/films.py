@@ -3,25 +3,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 from sound_diffusion.errors import ParameterError
+from sound_diffusion.film.camera import BORDERS
+from sound_diffusion.film.colors import COLOR_SPACES
+from sound_diffusion.film.positions import shorten
+from sound_diffusion.film.prompts import PromptSchedule, read_prompts
+from sound_diffusion.film.schedules import Limits, Schedule, Scheduled, parse_scheduled
+from sound_diffusion.interpolation import INTERPOLATIONS
 from sound_diffusion.model.find import ModelDefaults
 from sound_diffusion.options.common import (
     Options,
     count_option,
+    is_file,
     paths_option,
     picture_option,
+    scale_option,
     seed_option,
+    share_option,
     text_option,
 )
-from sound_diffusion.options.declaration import above, fraction, option, within
+from sound_diffusion.options.declaration import FORMULA, above, fraction, option, options_of, within
+from sound_diffusion.presets import preset_names, read_preset
 
-__all__ = ["FilmOptions"]
+__all__ = ["CAMERA", "SCHEDULED", "FilmOptions"]
+
+NEWER = "0.2.0"
+CHANGE = "what changes over a film"
+SCHEDULED = (
+    "strength", "guidance", "text_weight", "gain", "noise", "zoom", "angle", "translation_x", "translation_y"
+)  # fmt: skip
+CAMERA = ("zoom", "angle", "translation_x", "translation_y", "color_coherence", "sharpen", "noise")
+
+_newer_option = partial(picture_option, group=CHANGE, since=NEWER)
+_camera_option = partial(picture_option, group="camera", since=NEWER)
+
+
+def _scheduled(declare: Callable[..., Any], flag: str, limits: Limits, *said: Any) -> Any:
+    """Declare a number that may change over a film."""
+
+    def check(value: Scheduled) -> tuple[str, ...]:
+        fits = isinstance(value, Schedule) or bool(limits.contain(np.array([value], dtype=np.float64))[0])
+        return () if fits else (str(limits),)
+
+    def parse(text: str) -> Scheduled:
+        return parse_scheduled(text, flag, limits)
+
+    flags = () if declare is scale_option else (flag,)
+    return declare(*said, *flags, parse=parse, check=check, metavar=FORMULA)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +76,13 @@ class FilmOptions(Options):
         check=above(0, 1000),
         label="{} frames a second (--fps)",
     )
-    strength: float | None = picture_option(
-        0.4, "how much of the last frame is forgotten", check=within(0, 1)
+    strength: Scheduled | None = _scheduled(
+        picture_option, "--strength", Limits(0, 1), 0.4, "how much of the last frame is forgotten"
+    )
+    guidance: Scheduled | None = _scheduled(scale_option, "--scale", Limits())
+    text_weight: Scheduled | None = _scheduled(share_option, "--text-weight", Limits(0, 1))
+    gain: Scheduled = _scheduled(
+        _newer_option, "--gain", Limits(-1000, 1000), 1.0, "what the scaled sound is multiplied by"
     )
     window: Fraction | None = picture_option(
         None,
@@ -58,6 +100,61 @@ class FilmOptions(Options):
         choices=("increment", "fixed", "random"),
     )
     textpromptend: str | None = text_option(None, "the words at the end of a film", needs=("textprompt",))
+    prompts: PromptSchedule | None = text_option(
+        None,
+        "words over time: a file or a text, lines such as 0:10 : words --neg others, or Deforum's JSON",
+        parse=read_prompts,
+        metavar="FILE|TEXT",
+        since=NEWER,
+    )
+    interpolation: str = text_option(
+        "slerp", "the way from words to words", choices=INTERPOLATIONS, needs=("prompts",), since=NEWER
+    )
+    zoom: Scheduled = _scheduled(
+        _camera_option, "--zoom", Limits(0.001, 1000), 1.0, "factor by which a frame grows"
+    )
+    angle: Scheduled = _scheduled(
+        _camera_option, "--angle", Limits(), 0.0, "degrees by which a frame turns, against the clock"
+    )
+    translation_x: Scheduled = _scheduled(
+        _camera_option, "--translation_x", Limits(), 0.0, "pixels by which a frame moves to the right"
+    )
+    translation_y: Scheduled = _scheduled(
+        _camera_option, "--translation_y", Limits(), 0.0, "pixels by which a frame moves down"
+    )
+    border: str = _camera_option("replicate", "what comes in from outside", choices=tuple(BORDERS))
+    color_coherence: str = _camera_option(
+        "none", "keep the colours of the first frame, in this colour space", choices=COLOR_SPACES
+    )
+    color_strength: float = _camera_option(
+        1.0, "how far the colours are brought back", check=within(0, 1), needs=("color_coherence",)
+    )
+    sharpen: float = _camera_option(0.0, "amount of an unsharp mask", check=within(0, 100))
+    noise: Scheduled = _scheduled(
+        _camera_option, "--noise", Limits(0, 100), 0.0, "noise that a frame gets before it is painted over"
+    )
+    series: Path | None = picture_option(
+        None,
+        "numbers over time for formulas: CSV with the column seconds and one for each variable",
+        metavar="FILE.csv",
+        check=is_file,
+        group=CHANGE,
+        since=NEWER,
+    )
+    preset: str | None = option(
+        None,
+        f"options to begin with: {', '.join(preset_names())}, or a TOML file; what you say counts more",
+        metavar="NAME|FILE.toml",
+        group=CHANGE,
+    )
+    describe: bool = option(False, "plot and list what follows the sound, without painting", group=CHANGE)
+    export_schedule: str | None = option(
+        None,
+        "print an option or a formula as keyframes of all frames",
+        metavar="NAME|FORMULA",
+        group=CHANGE,
+    )
+    allow_flashing: bool = option(False, "do not warn of films that flash", group=CHANGE)
     batch_size: int = count_option(1, "frames at once with --mode txt2img")
     preview: int | None = count_option(
         None, "make a film of every N-th frame, to judge by", label="every {}-th frame (--preview)"
@@ -76,6 +173,45 @@ class FilmOptions(Options):
             )
         if self.mode == "txt2img" and self.init_image is not None:
             raise ParameterError("--init-img with --mode txt2img", "--mode img2img")
+        if self.prompts is not None and self.textprompt is not None:
+            raise ParameterError("--prompts together with --textprompt", "one of them")
+        self._check_chain()
+
+    def _check_chain(self) -> None:
+        """Refuse what needs a frame before, where each frame is painted by itself."""
+        if self.over_pictures:
+            return
+        for each in options_of(type(self)):
+            value = getattr(self, each.name)
+            if (each.name in CAMERA and value != each.default) or (
+                each.name == "strength" and isinstance(value, Schedule)
+            ):
+                raise ParameterError(
+                    f"{each.flag} {shorten(str(value))} with --mode txt2img",
+                    "--mode img2img, where each frame goes on from the one before",
+                )
+        if self.batch_size > 1 and isinstance(self.guidance, Schedule):
+            raise ParameterError(
+                f"--batch-size {self.batch_size} with a --scale that changes", "1, or one number"
+            )
+
+    @classmethod
+    def expand(cls, words: Sequence[str]) -> list[str]:
+        """Put the options of a preset before all others."""
+        names = [
+            value or following
+            for (flag, equals, value), following in zip(
+                (word.partition("=") for word in words), [*words[1:], ""], strict=True
+            )
+            if flag == "--preset" and (equals or following)
+        ]
+        return [*(read_preset(names[-1]).words if names else []), *words]
+
+    @property
+    def texts(self) -> list[str]:
+        """All words that the model would have to read."""
+        over_time = [] if self.prompts is None else [prompt.text for _, prompt in self.prompts.keys]
+        return [*super().texts, *over_time]
 
     @property
     def over_pictures(self) -> bool:

@@ -9,8 +9,16 @@ from typing import ClassVar
 
 from sound_diffusion.constants import LARGEST_SEED
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.options.common import Options, count_option, paths_option, picture_option, seed_option
-from sound_diffusion.options.declaration import option, within
+from sound_diffusion.options.common import (
+    Options,
+    count_option,
+    paths_option,
+    picture_option,
+    scale_option,
+    seed_option,
+    share_option,
+)
+from sound_diffusion.options.declaration import finite, option, within
 
 __all__ = ["MATRIX_SUFFIX", "PictureOptions"]
 
@@ -39,6 +47,8 @@ class PictureOptions(Options):
     n_samples: int = count_option(1, "pictures in a batch, seeds ascending", "--n_samples")
     n_iter: int = count_option(1, "batches of every sound", "--n_iter")
     fixed_code: bool = picture_option(False, "start all batches from the same noise", "--fixed_code")
+    text_weight: float | None = share_option(check=within(0, 1))
+    guidance: float | None = scale_option(check=finite)
     strength: float | None = picture_option(
         None,
         "how much of --init-img is forgotten, in [0, 1] (default: 0.75)",

@@ -1,0 +1,221 @@
+"""Controls: what the numbers and words of a film that follow its sound come to at every frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from sound_diffusion.conditioning import Words
+from sound_diffusion.errors import ParameterError
+from sound_diffusion.film.camera import Feedback, Motion
+from sound_diffusion.film.prompts import PromptStep
+from sound_diffusion.film.schedules import Schedule
+from sound_diffusion.film.timeline import Frame, Timeline
+from sound_diffusion.film.variables import TIME_VARIABLES, Series, Variables, no_beats, read_series
+from sound_diffusion.options.films import SCHEDULED, FilmOptions
+from sound_diffusion.settings import PaintSettings
+from sound_diffusion.sound.descriptors import DESCRIPTORS, Descriptors, describe_stream
+from sound_diffusion.sources import SoundSource
+from sound_diffusion.typing import DoubleArray
+
+__all__ = ["Controls", "check_controls", "hear", "schedules_of", "variables_of", "work_out"]
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The numbers and words of a film at every frame.
+
+    Attributes
+    ----------
+    options : FilmOptions
+        What does not change over the film.
+    stride : int
+        Every n-th frame is shown. The arrays below hold those in between as well.
+    numbers : mapping from str to np.ndarray [shape=(n,), dtype=float64]
+        What each schedule comes to, by the name of its option.
+    steps : sequence of PromptStep or None
+        The prompts of every frame, where there are some over time.
+    """
+
+    options: FilmOptions
+    stride: int = 1
+    numbers: Mapping[str, DoubleArray] = field(default_factory=dict)
+    steps: Sequence[PromptStep] | None = None
+
+    def _number(self, name: str, position: int) -> float:
+        values = self.numbers.get(name)
+        return getattr(self.options, name) if values is None else float(values[position])
+
+    def values(self, frame: Frame) -> dict[str, Any]:
+        """Return what changes over the film, as it is at a frame, for the frame's recipe.
+
+        Parameters
+        ----------
+        frame : Frame
+
+        Returns
+        -------
+        values : dict
+            The numbers by the names of their options; ``prompts``: the words before and after, and how much
+            of the way between them is done.
+        """
+        position = frame.index * self.stride
+        values: dict[str, Any] = {name: self._number(name, position) for name in self.numbers}
+        if self.steps is not None:
+            step = self.steps[position]
+            values["prompts"] = [step.before.text, step.after.text, step.share]
+        return values
+
+    def settings(self, settings: PaintSettings, frame: Frame) -> PaintSettings:
+        """Return how a frame is painted. A strength that gives no step at all keeps the frame before."""
+        position = frame.index * self.stride
+        changed: dict[str, Any] = {
+            name: self._number(name, position) for name in ("strength", "guidance") if name in self.numbers
+        }
+        if "strength" in changed and int(settings.steps * changed["strength"]) == 0:
+            changed["strength"] = 0.0
+        return replace(settings, **changed)
+
+    def gain(self, frame: Frame) -> float:
+        """Return what the scaled sound of a frame is multiplied by."""
+        return self._number("gain", frame.index * self.stride)
+
+    def words(self, words: Words, frame: Frame, position: float) -> tuple[Words, float]:
+        """Return the words of a frame, and how much of the way from the first to the second is done.
+
+        Parameters
+        ----------
+        words : Words
+            Those of the film.
+        frame : Frame
+        position : float
+            In the film, from 0 to 1.
+        """
+        index = frame.index * self.stride
+        if "text_weight" in self.numbers:
+            words = replace(words, weight=self._number("text_weight", index))
+        if self.steps is None:
+            return words, position
+        before, after, share = self.steps[index].before, self.steps[index].after, self.steps[index].share
+        negatives = [words.negative if each.negative is None else each.negative for each in (before, after)]
+        now = replace(
+            words,
+            prompt=before.text,
+            end_prompt=after.text,
+            negative=negatives[0],
+            end_negative=negatives[1],
+            interpolation=self.options.interpolation,
+        )
+        return now, share
+
+    def feedback(self, frame: Frame) -> Feedback:
+        """Return what happens before a frame is painted. Motion of frames that are not shown adds up."""
+        last = frame.index * self.stride
+        since = range(last - self.stride + 1, last + 1)
+
+        def over(name: str) -> list[float]:
+            return [self._number(name, position) for position in since]
+
+        options = self.options
+        motion = Motion(
+            float(np.prod(over("zoom"))),
+            sum(over("angle")),
+            sum(over("translation_x")),
+            sum(over("translation_y")),
+        )
+        return Feedback(
+            motion,
+            options.border,
+            options.color_coherence,
+            options.color_strength,
+            options.sharpen,
+            self._number("noise", last),
+            frame.seed,
+        )
+
+
+def schedules_of(options: FilmOptions) -> dict[str, Schedule]:
+    """Return the options that change over the film, by their names."""
+    values = {name: getattr(options, name) for name in SCHEDULED}
+    return {name: value for name, value in values.items() if isinstance(value, Schedule)}
+
+
+def check_controls(options: FilmOptions, *others: Schedule) -> None:
+    """Raise ParameterError where schedules use variables that there are not, or the series cannot be read."""
+    series = _series(options)
+    known = [*TIME_VARIABLES, *DESCRIPTORS, *(() if series is None else series.columns)]
+    for schedule in (*schedules_of(options).values(), *others):
+        schedule.check_names(known)
+
+
+def work_out(options: FilmOptions, sound: SoundSource, timeline: Timeline) -> Controls:
+    """Work out all numbers and words of a film before the first frame is painted.
+
+    Parameters
+    ----------
+    options : FilmOptions
+        With what the model declares filled in.
+    sound : SoundSource
+        It is read where a schedule follows it.
+    timeline : Timeline
+
+    Returns
+    -------
+    controls : Controls
+
+    Raises
+    ------
+    ParameterError
+        If a number is out of range at some frame, or beats are counted in a sound that has none.
+    """
+    schedules, prompts = schedules_of(options), options.prompts
+    names = frozenset().union(*(schedule.names for schedule in schedules.values()))
+    listens = bool(names & {*DESCRIPTORS, "beats"}) or (prompts is not None and prompts.in_beats)
+    heard = hear(sound, timeline) if listens else None
+    variables = variables_of(options, timeline, heard)
+    numbers = {name: schedule.evaluate(variables) for name, schedule in schedules.items()}
+    if "strength" in numbers:
+        _check_steps(options, numbers["strength"][:: timeline.stride])
+    steps = None if prompts is None else prompts.steps(variables)
+    return Controls(options, timeline.stride, numbers, steps)
+
+
+def hear(sound: SoundSource, timeline: Timeline) -> Descriptors:
+    """Describe a sound by numbers for all frames, those that a preview leaves out among them."""
+    return describe_stream(_nonempty(sound.stream(warn=False)), timeline.fps)
+
+
+def variables_of(options: FilmOptions, timeline: Timeline, heard: Descriptors | None) -> Variables:
+    """Gather what formulas can speak of."""
+    n_frames = len(replace(timeline, stride=1))
+    return Variables(
+        n_frames,
+        timeline.fps,
+        descriptors={} if heard is None else heard,
+        find_beats=no_beats if heard is None else lambda: heard.beats,
+        series=_series(options),
+        seed=options.seed,
+    )
+
+
+def _nonempty(blocks: Iterator[Any]) -> Iterator[Any]:
+    return (block for block in blocks if len(block))
+
+
+def _series(options: FilmOptions) -> Series | None:
+    return None if options.series is None else read_series(options.series, frozenset(DESCRIPTORS))
+
+
+def _check_steps(options: FilmOptions, strengths: DoubleArray) -> None:
+    """Refuse a strength that is never 0 by intention, and yet gives no frame a step."""
+    steps = options.steps or 1
+    painted_over = strengths if options.init_image is not None else strengths[1:]
+    if painted_over.any() and not (painted_over * steps >= 1).any():
+        raise ParameterError(
+            f"--strength {options.strength}: at most {painted_over.max():.4g}, of {steps} steps none",
+            f"{1 / steps:.4g} or more at some frame",
+            "raise --strength or --ddim_steps",
+        )

@@ -1,0 +1,93 @@
+"""A film described before it is painted: its sound by numbers, and what follows it, as a plot and a table."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from sound_diffusion.errors import ParameterError
+from sound_diffusion.files import make_folder, run_name, write_atomically
+from sound_diffusion.film.controls import check_controls, hear, schedules_of, variables_of
+from sound_diffusion.film.schedules import Schedule, export_schedule, parse_schedule, write_table
+from sound_diffusion.film.timeline import Timeline
+from sound_diffusion.inputs import each_input, find_sounds
+from sound_diffusion.job import Job
+from sound_diffusion.options import FilmOptions, options_of
+from sound_diffusion.plots import plot_schedules, sound_overview
+from sound_diffusion.presets import read_preset
+from sound_diffusion.sources import SoundSource
+
+__all__ = ["describe_films"]
+
+
+def describe_films(options: FilmOptions) -> Iterator[str]:
+    """Describe the film of every sound that the options name, without painting it.
+
+    Parameters
+    ----------
+    options : FilmOptions
+
+    Yields
+    ------
+    line : str
+        Of the preset where one is described; the path of every file; or the keyframes that are wanted.
+    """
+    if options.preset is not None and options.describe:
+        preset = read_preset(options.preset)
+        yield f"{preset.name}: {preset.description}"
+        yield from preset.words
+        if not (options.paths or options.input_folder or options.from_file):
+            return
+    paths = find_sounds(options.paths, options.input_folder, options.from_file)
+    wanted = _wanted(options)
+    check_controls(options, *wanted.values())
+    job = Job.plan(options)
+    sounds = [SoundSource(path, job.options) for path in paths]
+    yield from each_input(sounds, lambda sound: _describe(sound, job.options, wanted))
+
+
+def _describe(sound: SoundSource, options: FilmOptions, wanted: dict[str, Schedule]) -> Iterator[str]:
+    timeline = Timeline(n_samples=sum(map(len, sound.stream())), fps=options.fps)
+    heard = hear(sound, timeline)
+    variables = variables_of(options, replace(timeline), heard)
+    values = {name: schedule.evaluate(variables) for name, schedule in wanted.items()}
+    if options.export_schedule is not None:
+        for numbers in values.values():
+            yield export_schedule(numbers)
+        return
+    if options.prompts is not None:
+        options.prompts.steps(variables)
+    name = run_name(sound.path)
+    plot, table = io.BytesIO(), io.BytesIO()
+    beats = heard.beats
+    overview = sound_overview(sound.stream(warn=False), timeline.n_samples)
+    shown = {each: (schedule.text, values[each]) for each, schedule in wanted.items()}
+    plot_schedules(overview, options.fps, heard, beats, shown, plot)
+    columns = {**heard, **({"beats": variables["beats"]} if len(beats) > 1 else {}), **values}
+    write_table(options.fps, columns, table)
+    make_folder(options.folder / name)
+    for suffix, contents in ((".schedules.png", plot), (".schedules.csv", table)):
+        path = options.folder / name / f"{name}{suffix}"
+        with write_atomically(path) as file:
+            file.write(contents.getbuffer())
+        yield str(path)
+
+
+def _wanted(options: FilmOptions) -> dict[str, Schedule]:
+    """Return the schedules to be shown: all of the film, or the one to be exported."""
+    own = schedules_of(options)
+    export = options.export_schedule
+    if export is None:
+        return own
+    flags = {each.flag.removeprefix("--").replace("-", "_"): each.name for each in options_of(FilmOptions)}
+    name = flags.get(export.removeprefix("--").replace("-", "_"), export)
+    if name in own:
+        return {name: own[name]}
+    value = getattr(options, name, None) if name.isidentifier() else None
+    if name in flags.values() and not isinstance(value, int | float | np.number):
+        raise ParameterError(f"--export-schedule {export}", f"an option that is a number, as --{export} 0.4")
+    text = export if value is None else str(value)
+    return {"exported": parse_schedule(text, "--export-schedule")}

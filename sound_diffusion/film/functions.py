@@ -1,0 +1,127 @@
+"""The functions of expressions: of numbers at one frame, and of what came before it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from sound_diffusion.errors import ParameterError
+from sound_diffusion.typing import DoubleArray
+
+__all__ = ["FUNCTIONS", "Function"]
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function that an expression may call.
+
+    Attributes
+    ----------
+    signature : str
+        How it is called.
+    evaluate : callable
+        Takes arrays. One that is over time takes an array of all frames, the numbers in seconds that follow
+        it, and last the duration of a frame.
+    fewest, most : int
+        Arguments.
+    over_time : bool
+        Whether it looks at earlier frames.
+    """
+
+    signature: str
+    evaluate: Callable[..., DoubleArray]
+    fewest: int
+    most: int
+    over_time: bool = False
+
+    def __call__(self, values: Sequence[DoubleArray], n_frames: int, frame_seconds: float) -> DoubleArray:
+        """Apply it to arguments of shape () or (n,)."""
+        if not self.over_time:
+            return np.asarray(self.evaluate(*values), dtype=np.float64)
+        times = [_seconds(value, self.signature) for value in values[1:]]
+        return self.evaluate(np.broadcast_to(values[0], n_frames), *times, frame_seconds)
+
+
+def _seconds(values: DoubleArray, signature: str) -> float:
+    """Read an argument that is the same for the whole film."""
+    first = float(values.flat[0])
+    if not (values == first).all():
+        raise ParameterError(f"{signature}: a duration that changes over the film", "one number of seconds")
+    if not 0 <= first < math.inf:
+        raise ParameterError(f"{signature}: {first:g} seconds", "0 or more: nothing looks ahead")
+    return first
+
+
+def _smooth(x: DoubleArray, seconds: float, frame_seconds: float) -> DoubleArray:
+    """Exponential average: after `seconds` it has come 63% of the way."""
+    return _envelope(x, seconds, seconds, frame_seconds)
+
+
+def _envelope(x: DoubleArray, attack: float, release: float, frame_seconds: float) -> DoubleArray:
+    """Follow x, up with one time constant and down with another."""
+    up, down = _share(attack, frame_seconds), _share(release, frame_seconds)
+    level, levels = float(x[0]), []
+    for value in x.tolist():
+        level += (up if value > level else down) * (value - level)
+        levels.append(level)
+    return np.array(levels)
+
+
+def _share(seconds: float, frame_seconds: float) -> float:
+    """Share of a distance that is left behind within a frame."""
+    return -math.expm1(-frame_seconds / seconds) if seconds > 0 else 1.0
+
+
+def _delay(x: DoubleArray, seconds: float, frame_seconds: float) -> DoubleArray:
+    """What x was some time ago; its first value where there was none yet."""
+    frames = np.arange(len(x), dtype=np.float64)
+    return np.interp(frames - seconds / frame_seconds, frames, x)
+
+
+def _gate(x: DoubleArray, threshold: DoubleArray) -> DoubleArray:
+    return np.where(x >= threshold, x, 0.0)
+
+
+def _cumulative(x: DoubleArray, frame_seconds: float) -> DoubleArray:
+    """The share of all of x that has passed; what is below zero counts as nothing."""
+    total = np.cumsum(np.maximum(x, 0))
+    passed: DoubleArray = total / total[-1] if total[-1] > 0 else np.zeros(len(x))
+    return passed
+
+
+def _least(*values: DoubleArray) -> DoubleArray:
+    return reduce(np.minimum, values)
+
+
+def _largest(*values: DoubleArray) -> DoubleArray:
+    return reduce(np.maximum, values)
+
+
+def _where(condition: DoubleArray, then: DoubleArray, otherwise: DoubleArray) -> DoubleArray:
+    return np.where(condition != 0, then, otherwise)
+
+
+ELEMENTWISE: dict[str, Callable[..., DoubleArray]] = {
+    "sin": np.sin, "cos": np.cos, "tan": np.tan, "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "abs": np.abs,
+    "floor": np.floor, "ceil": np.ceil, "round": np.round,
+    "arcsin": np.arcsin, "arccos": np.arccos, "arctan": np.arctan,
+    "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
+    "log10": np.log10, "log1p": np.log1p, "expm1": np.expm1,
+}  # fmt: skip
+
+FUNCTIONS = {name: Function(f"{name}(x)", function, 1, 1) for name, function in ELEMENTWISE.items()} | {
+    "arctan2": Function("arctan2(y, x)", np.arctan2, 2, 2),
+    "min": Function("min(x, y, ...)", _least, 2, 20),
+    "max": Function("max(x, y, ...)", _largest, 2, 20),
+    "clip": Function("clip(x, low, high)", np.clip, 3, 3),
+    "where": Function("where(condition, x, y)", _where, 3, 3),
+    "gate": Function("gate(x, threshold)", _gate, 2, 2),
+    "smooth": Function("smooth(x, seconds)", _smooth, 2, 2, over_time=True),
+    "envelope": Function("envelope(x, attack, release)", _envelope, 3, 3, over_time=True),
+    "delay": Function("delay(x, seconds)", _delay, 2, 2, over_time=True),
+    "cumulative": Function("cumulative(x)", _cumulative, 1, 1, over_time=True),
+}
