@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.film_measures import HOP, onset_strength
 from sound_diffusion.constants import SAMPLE_RATE
-from sound_diffusion.sound.features import N_MELS, extract
+from sound_diffusion.sound.features import extract
+from sound_diffusion.sound.spectra import N_MELS
 
 WAVE = "#30508c"
 ONSETS = "#c04020"
