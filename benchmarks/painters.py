@@ -18,9 +18,10 @@ import soundfile
 
 import audio2video
 from benchmarks.correspondence import Student, teacher
-from sound_diffusion.constants import SAMPLE_RATE
+from sound_diffusion.constants import SAMPLE_RATE, SD1_WIDTH
 from sound_diffusion.film.timeline import Timeline, frame_features
 from sound_diffusion.model.find import find_model, read_defaults
+from sound_diffusion.options import FilmOptions
 from sound_diffusion.sound.features import extract
 from sound_diffusion.starting_pictures import load_picture
 
@@ -70,12 +71,12 @@ class Painter:
 
     def _teacher_film(self, y: np.ndarray) -> np.ndarray:
         """Render every frame by itself, all with one seed."""
-        window = self.window or read_defaults(find_model(self.model)).window
+        options, window = FilmOptions(), self.window or read_defaults(find_model(self.model)).window
         timeline = Timeline(
-            n_samples=len(y), fps=Fraction(12), window=None if window is None else Fraction(str(window))
+            n_samples=len(y), fps=options.fps, window=None if window is None else Fraction(str(window))
         )
-        matrices = [matrix for _, matrix in frame_features(iter([y]), timeline, 768)]
-        return np.array(teacher(matrices, [timeline.seed] * len(matrices)))
+        matrices = [matrix for _, matrix in frame_features(iter([y]), timeline, SD1_WIDTH)]
+        return np.array(teacher(matrices, [options.seed] * len(matrices)))
 
     def _model_film(self, y: np.ndarray) -> np.ndarray:
         """Run audio2video and read its frames."""
