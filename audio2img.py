@@ -11,8 +11,9 @@ command that makes it again.
 try:  # Ctrl-C ends the script without a traceback also while imports take their time
     from collections.abc import Iterator, Sequence
 
-    from sound_diffusion.cli import leave, run
+    from sound_diffusion.cli import run
     from sound_diffusion.options import PictureOptions
+    from sound_diffusion.streams import leave
 except KeyboardInterrupt:
     raise SystemExit(130) from None
 

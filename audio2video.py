@@ -8,8 +8,9 @@ The path of the film is printed to stdout. The same command continues a film tha
 try:  # Ctrl-C ends the script without a traceback also while imports take their time
     from collections.abc import Iterator, Sequence
 
-    from sound_diffusion.cli import leave, run
+    from sound_diffusion.cli import run
     from sound_diffusion.options import FilmOptions
+    from sound_diffusion.streams import leave
 except KeyboardInterrupt:
     raise SystemExit(130) from None
 

@@ -23,11 +23,8 @@ from sound_diffusion.streams import (
     EXIT_READER_GONE,
     Results,
     interruptible,
-    leave,
     prepare_streams,
 )
-
-__all__ = ["Parser", "leave", "run"]
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 

@@ -16,8 +16,6 @@ from sound_diffusion.options import Options, verify
 from sound_diffusion.sound.embeddings import Painter, add_to_text, check_embedding, mix, scale
 from sound_diffusion.typing import FloatArray
 
-__all__ = ["SOUND_ALONE", "Conditioning", "Reader", "Words", "condition", "condition_embedding"]
-
 
 class Reader(Painter, Protocol):
     """A model that can also encode prompts."""

@@ -6,19 +6,6 @@ the builtin exception it resembles, so that ``except ValueError`` works as a rea
 
 from __future__ import annotations
 
-__all__ = [
-    "AudioError",
-    "EmbeddingError",
-    "FailedInputsError",
-    "ModelError",
-    "OutputError",
-    "PaintingError",
-    "ParameterError",
-    "RunFolderError",
-    "SoundDiffusionError",
-    "VideoError",
-]
-
 
 class SoundDiffusionError(Exception):
     """Root of all errors of this package.

@@ -19,21 +19,6 @@ from sound_diffusion.recipe import png_chunks, read_recipe
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = [
-    "check_name",
-    "check_place",
-    "make_folder",
-    "recipes_in",
-    "remove_file",
-    "remove_parts",
-    "run_name",
-    "save_picture",
-    "shortened",
-    "text_name",
-    "whole_file",
-    "write_atomically",
-]
-
 PART_SUFFIX = ".part"  # of files that are not whole yet
 # Bytes of a name; file systems take 255. What is added to it ("-preview", ".in-progress.mp4") has the rest.
 LONGEST_NAME = 200

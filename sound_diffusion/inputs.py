@@ -19,8 +19,6 @@ from sound_diffusion.errors import (
     VideoError,
 )
 
-__all__ = ["each_input", "find_sounds"]
-
 logger = logging.getLogger(__name__)
 
 # Of sounds, and of films with a sound track, that the bundled ffmpeg reads.

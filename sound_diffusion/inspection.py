@@ -8,8 +8,6 @@ from sound_diffusion.conditioning import SOUND_ALONE, Reader, Words
 from sound_diffusion.sound.embeddings import scale
 from sound_diffusion.typing import FloatArray
 
-__all__ = ["compare", "statistics_table"]
-
 
 def compare(
     matrix: FloatArray, feature: str, scaling: str, model: Reader, words: Words = SOUND_ALONE

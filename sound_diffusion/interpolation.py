@@ -7,8 +7,6 @@ import numpy as np
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.typing import FloatArray
 
-__all__ = ["INTERPOLATIONS", "interpolate", "slerp"]
-
 INTERPOLATIONS = ("slerp", "lerp", "none")
 NEARLY_PARALLEL = 0.9995  # cosine above which an arc is a line
 

@@ -22,8 +22,6 @@ from sound_diffusion.starting_pictures import load_picture
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Job"]
-
 logger = logging.getLogger(__name__)
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)

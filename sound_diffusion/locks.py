@@ -17,8 +17,6 @@ from sound_diffusion.errors import RunFolderError
 if TYPE_CHECKING:
     from filelock import FileLock
 
-__all__ = ["hold"]
-
 logger = logging.getLogger(__name__)
 
 LOCK_NAME = ".lock"

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-__all__ = ["fit_picture", "paint", "paint_batch"]
-
 
 def paint(
     model: Model,

@@ -28,8 +28,6 @@ from sound_diffusion.typing import FloatArray
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["inspect_sounds", "paint_pictures"]
-
 PictureJob = Job[PictureOptions]
 
 

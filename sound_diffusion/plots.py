@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL import Image
 
-__all__ = ["SoundOverview", "contact_sheet", "plot_picture", "plot_schedules", "sound_overview"]
-
 WAVE_COLOUR = "#30508c"
 SCHEDULE_COLOUR = "#c2571a"
 BEAT_COLOUR = "#9a9a9a"

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-__all__ = ["ProgressBar", "extend", "progress_bar"]
-
 ProgressBar: TypeAlias = "Callable[[], tqdm[NoReturn]]"
 
 

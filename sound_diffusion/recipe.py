@@ -23,20 +23,6 @@ from sound_diffusion.sound.audio import hash_file
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
 
-__all__ = [
-    "changes_since",
-    "command_again",
-    "differences",
-    "file_entries",
-    "option_entries",
-    "parameters_text",
-    "png_chunks",
-    "prompt_text",
-    "read_recipe",
-    "recipe_command",
-    "versions",
-]
-
 logger = logging.getLogger(__name__)
 
 RECIPE_KEY = "sound_diffusion"

@@ -10,8 +10,6 @@ from sound_diffusion.errors import ParameterError
 from sound_diffusion.model.find import ModelDefaults
 from sound_diffusion.options import verify
 
-__all__ = ["PaintSettings", "settings_for", "steps_to_run"]
-
 
 @dataclass(frozen=True)
 class PaintSettings:

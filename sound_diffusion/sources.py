@@ -18,8 +18,6 @@ from sound_diffusion.sound.embeddings import check_embedding, load_embedding
 from sound_diffusion.sound.features import extract
 from sound_diffusion.typing import FloatArray
 
-__all__ = ["Heard", "MatrixSource", "SoundSource", "Source", "TextSource", "find_sources"]
-
 
 @dataclass(frozen=True)
 class Heard:

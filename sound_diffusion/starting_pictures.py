@@ -13,8 +13,6 @@ from sound_diffusion.errors import ParameterError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["as_rgb", "load_picture"]
-
 logger = logging.getLogger(__name__)
 
 # White, for pictures whose brightest value is at most the first number. Lights of a float picture may be

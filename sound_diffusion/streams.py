@@ -14,16 +14,6 @@ from typing import NoReturn, TextIO
 
 from sound_diffusion.errors import OutputError
 
-__all__ = [
-    "EXIT_INTERRUPTED",
-    "EXIT_READER_GONE",
-    "Interruption",
-    "Results",
-    "interruptible",
-    "leave",
-    "prepare_streams",
-]
-
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_READER_GONE = 141  # 128 + SIGPIPE
 

@@ -18,8 +18,6 @@ from sound_diffusion.typing import DoubleArray
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["BORDERS", "Feedback", "Motion", "add_noise", "feed_back", "move", "sharpen"]
-
 BORDERS = {"replicate": "edge", "wrap": "wrap", "reflect": "symmetric"}  # and their names in numpy.pad
 MARGIN = 2  # pixels that bicubic interpolation needs on either side
 SHARPEN_SIGMA = 1.0  # pixels, as in Deforum, with a kernel of five

@@ -15,8 +15,6 @@ from sound_diffusion.typing import FloatArray, IntArray
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["COLOR_SPACES", "from_lab", "linear_light", "match_colors", "to_lab"]
-
 COLOR_SPACES = ("none", "LAB", "HSV", "RGB")
 N_BINS = 256
 # Lowest and highest value of each channel: L, a, b of all colours that a screen shows.

@@ -21,8 +21,6 @@ from sound_diffusion.sound.descriptors import DESCRIPTORS, Descriptors, describe
 from sound_diffusion.sources import SoundSource
 from sound_diffusion.typing import DoubleArray
 
-__all__ = ["Controls", "check_controls", "hear", "schedules_of", "variables_of", "work_out"]
-
 
 @dataclass(frozen=True)
 class Controls:

@@ -20,8 +20,6 @@ from sound_diffusion.plots import plot_schedules, sound_overview
 from sound_diffusion.presets import read_preset
 from sound_diffusion.sources import SoundSource
 
-__all__ = ["describe_films"]
-
 
 def describe_films(options: FilmOptions) -> Iterator[str]:
     """Describe the film of every sound that the options name, without painting it.

@@ -18,8 +18,6 @@ from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.functions import FUNCTIONS
 from sound_diffusion.typing import DoubleArray
 
-__all__ = ["Evaluation", "Expression", "check_variable", "nearest", "parse_expression"]
-
 LONGEST_EXPRESSION = 10_000  # characters
 DEEPEST_EXPRESSION = 100  # operators and functions within each other
 

@@ -37,8 +37,6 @@ from sound_diffusion.typing import FloatArray
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["make_films"]
-
 logger = logging.getLogger(__name__)
 
 FilmJob = Job[FilmOptions]

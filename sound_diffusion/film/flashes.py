@@ -14,8 +14,6 @@ from sound_diffusion.typing import DoubleArray, IntArray
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["MOST_FLASHES", "count_flashes", "flashing_times", "relative_luminance"]
-
 # W3C, Web Content Accessibility Guidelines 2.2, "general flash and red flash thresholds".
 MOST_FLASHES = 3  # in any second
 SMALLEST_CHANGE = 0.1  # of the relative luminance of white

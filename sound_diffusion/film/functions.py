@@ -12,8 +12,6 @@ import numpy as np
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.typing import DoubleArray
 
-__all__ = ["FUNCTIONS", "Function"]
-
 
 @dataclass(frozen=True)
 class Function:

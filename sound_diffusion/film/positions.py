@@ -11,8 +11,6 @@ from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.expressions import Evaluation, Expression, parse_expression
 from sound_diffusion.film.variables import Variables
 
-__all__ = ["Position", "check_ascending", "parse_position", "shorten"]
-
 POSITION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([sb]?)")
 
 

@@ -14,8 +14,6 @@ from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.positions import Position, check_ascending, parse_position, shorten
 from sound_diffusion.film.variables import Variables
 
-__all__ = ["Prompt", "PromptSchedule", "PromptStep", "read_prompts"]
-
 LONGEST_PROMPTS = 1_000_000  # characters
 NEGATIVE = re.compile(r"(?:^|\s)--neg(?:\s+|$)")  # what parts a prompt from what is not wanted, as in Deforum
 # A place in a film, a colon, a text: "0:10 : rain", "1:02:03.5 : rain", "2.5s: rain", "8b : rain", "30: rain"

@@ -18,8 +18,6 @@ from sound_diffusion.recipe import differences
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["RunFolder"]
-
 logger = logging.getLogger(__name__)
 
 PNG_END = b"IEND\xaeB`\x82"

@@ -21,17 +21,6 @@ from sound_diffusion.film.positions import Position, check_ascending, parse_posi
 from sound_diffusion.film.variables import Variables
 from sound_diffusion.typing import DoubleArray
 
-__all__ = [
-    "Limits",
-    "Schedule",
-    "Scheduled",
-    "export_schedule",
-    "parse_schedule",
-    "parse_scheduled",
-    "plain_number",
-    "write_table",
-]
-
 LONGEST_SCHEDULE = 250_000  # characters: keyframes for every frame of twenty minutes
 LARGEST_SCHEDULE = 500  # operators, functions, names and numbers of all formulas together
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")

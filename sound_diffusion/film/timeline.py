@@ -19,8 +19,6 @@ from sound_diffusion.options import verify
 from sound_diffusion.sound.features import extract_at, get_feature
 from sound_diffusion.typing import FloatArray, IntArray
 
-__all__ = ["Frame", "SampleBuffer", "Timeline", "frame_features"]
-
 
 @dataclass(frozen=True)
 class Frame:

@@ -18,8 +18,6 @@ from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.functions import FUNCTIONS
 from sound_diffusion.typing import DoubleArray
 
-__all__ = ["TIME_VARIABLES", "Series", "Variables", "read_series"]
-
 # Their order is the one in which messages list them. "s" is the seed, as in Deforum.
 TIME_VARIABLES = ("t", "max_f", "seconds", "beats", "s", "pi")
 

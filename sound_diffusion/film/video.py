@@ -16,8 +16,6 @@ from sound_diffusion.files import whole_file
 from sound_diffusion.sound.audio import open_stereo
 from sound_diffusion.typing import FloatArray
 
-__all__ = ["FILM_SUFFIXES", "Film", "SoundTrack", "encode_film"]
-
 FRAME_PATTERN = "%05d.png"  # of ffmpeg; more digits are taken when the number needs them
 
 BITEXACT = ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact"]

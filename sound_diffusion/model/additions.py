@@ -15,8 +15,6 @@ from sound_diffusion.model.tensors import open_tensor_file, printable, read_tens
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["add_lora", "load_vae"]
-
 DIFFUSERS_VAE = "encoder.down_blocks.0.resnets.0.conv1.weight"
 
 

@@ -33,8 +33,6 @@ from sound_diffusion.model.tensors import TensorFile, open_tensor_file, read_ten
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["filled", "load_checkpoint_pipeline", "load_vae_part", "measured_family"]
-
 NOISIEST_STEP = 999
 NO_FIT = "it is incomplete, or a part of it belongs to another kind of model"
 

@@ -27,18 +27,6 @@ from sound_diffusion.model.model import Model
 from sound_diffusion.model.picture_language import GROUPS, listen
 from sound_diffusion.typing import FloatArray
 
-__all__ = [
-    "SOUND_ENCODER",
-    "CymaticsModel",
-    "SoundEncoder",
-    "as_cymatics",
-    "load_sound_encoder",
-    "mirrored",
-    "mirrored_pipeline",
-    "mirrored_scheduler",
-    "row_positions",
-]
-
 SOUND_ENCODER = "sound_encoder"
 """Folder of the sound encoder in that of its model."""
 FAINT = 1000.0  # one over what is faint

@@ -10,8 +10,6 @@ from pathlib import Path
 from sound_diffusion.errors import ModelError, ParameterError
 from sound_diffusion.model.tensors import StoredTensor, TensorFile, open_tensor_file, printable
 
-__all__ = ["CheckpointFamily", "TextEncoder", "checkpoint_family", "family_of"]
-
 CONFIGS = Path(__file__).parent / "configs"
 PREDICTION_TYPES = ("epsilon", "v_prediction")
 UNET = "model.diffusion_model."

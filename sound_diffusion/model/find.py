@@ -16,20 +16,6 @@ from sound_diffusion.model.folders import INDEX_FILE
 from sound_diffusion.model.hub import cached_snapshot, download_settings
 from sound_diffusion.sound.embeddings import SCALINGS
 
-__all__ = [
-    "DEVICES",
-    "INDEX_FILE",
-    "PRECISIONS",
-    "SAMPLERS",
-    "ModelDefaults",
-    "find_model",
-    "fingerprint",
-    "model_name",
-    "read_defaults",
-    "read_width",
-    "settings_folder",
-]
-
 STABLE_DIFFUSION_CHECKPOINT = Path("ldm") / "stable-diffusion-v1" / "model.ckpt"
 EMBEDDED_MODEL = "cymatics"
 DEFAULTS_FILE = "sound_diffusion.json"

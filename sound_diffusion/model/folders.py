@@ -20,8 +20,6 @@ from sound_diffusion.model.tensors import open_tensor_file, read_tensors
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["INDEX_FILE", "chosen_weights", "folder_parts", "read_index"]
-
 INDEX_FILE = "model_index.json"
 LIBRARIES = {
     "UNet2DConditionModel": "diffusers",

@@ -13,8 +13,6 @@ from pathlib import Path
 from sound_diffusion.errors import ModelError
 from sound_diffusion.model.folders import INDEX_FILE, LIBRARIES, chosen_weights, read_index
 
-__all__ = ["cached_snapshot", "download_settings", "fetch_parts"]
-
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".msgpack", ".h5", ".onnx", ".onnx_data", ".pb", ".xml", ".ckpt")
 """Of files that are large; of these only the chosen ones are fetched."""
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 
-__all__ = ["quiet_libraries"]
-
 
 def quiet_libraries() -> None:
     """Silence transformers, diffusers and the hub's library, unless this program is being debugged.

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import torch
     from diffusers import DiffusionPipeline
 
-__all__ = ["cpu_precision", "load_model"]
-
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 IN_CHANNELS = 4  # of a UNet that paints from an embedding alone
 LARGE_UNET = 100_000_000

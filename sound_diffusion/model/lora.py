@@ -16,8 +16,6 @@ from sound_diffusion.model.tensors import TensorFile, printable
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["EXPECTED", "LoraLayer", "LoraLayers", "check_kind", "fitted"]
-
 EXPECTED = "a LoRA for this family of models"
 # The same part is called differently by kohya's scripts, by diffusers of before 0.17 and by peft.
 DOWN = r"lora_down\.weight|lora\.down\.weight|lora_linear_layer\.down\.weight|lora_A(?:\.\w+)?\.weight"

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     import torch
     from diffusers import DiffusionPipeline
 
-__all__ = ["Model"]
-
 
 @dataclass(frozen=True)
 class Model:

@@ -25,8 +25,6 @@ from sound_diffusion.model.tensors import A_CHECKPOINT, DOWNLOAD, StoredTensor, 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["read_legacy", "read_zip"]
-
 MAX_PICKLE = 8 * 2**20  # bytes; that of Stable Diffusion 1.4 with its moving averages has 0.5 MB
 NEWEST_PROTOCOL = 3  # that torch.load reads as data; torch.save writes 2 unless it is told otherwise
 

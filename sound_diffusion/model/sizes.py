@@ -7,8 +7,6 @@ from typing import Any
 
 from sound_diffusion.model.tensors import StoredTensor
 
-__all__ = ["text_encoder_sizes", "unet_sizes", "vae_sizes"]
-
 CHANNELS_PER_HEAD = 64  # of Stable Diffusion 2.x and XL, and of every CLIP text encoder
 
 

@@ -26,8 +26,6 @@ from sound_diffusion.errors import ModelError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DOWNLOAD", "StoredTensor", "TensorFile", "open_tensor_file", "printable", "read_tensors"]
-
 DTYPES = {
     "F64": ("float64", 8),
     "F32": ("float32", 4),

@@ -23,19 +23,6 @@ from sound_diffusion.errors import ParameterError
 if typing.TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-__all__ = [
-    "FORMULA",
-    "Option",
-    "above",
-    "at_least",
-    "check_needs",
-    "finite",
-    "fraction",
-    "option",
-    "options_of",
-    "within",
-]
-
 # Takes a value and returns what was expected, and perhaps what would help; nothing where the value will do.
 Check = Callable[[Any], tuple[str, ...]]
 METADATA = "option"

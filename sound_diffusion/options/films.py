@@ -34,8 +34,6 @@ from sound_diffusion.options.common import (
 from sound_diffusion.options.declaration import FORMULA, above, fraction, option, options_of, within
 from sound_diffusion.presets import preset_names, read_preset
 
-__all__ = ["CAMERA", "SCHEDULED", "FilmOptions"]
-
 NEWER = "0.2.0"
 CHANGE = "what changes over a film"
 SCHEDULED = (

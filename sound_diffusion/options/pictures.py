@@ -20,8 +20,6 @@ from sound_diffusion.options.common import (
 )
 from sound_diffusion.options.declaration import finite, option, within
 
-__all__ = ["MATRIX_SUFFIX", "PictureOptions"]
-
 MATRIX_SUFFIX = ".npy"
 
 

@@ -20,8 +20,6 @@ from sound_diffusion.sound.containers import find_parts
 from sound_diffusion.sound.decoding import Decoder
 from sound_diffusion.typing import FloatArray
 
-__all__ = ["check_sound_file", "hash_file", "load_audio", "open_stereo", "stream_audio"]
-
 logger = logging.getLogger(__name__)
 
 # Of ffmpeg, for a film: not every encoder takes more than two channels.

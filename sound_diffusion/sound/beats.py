@@ -8,8 +8,6 @@ from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.sound.hops import HOP
 from sound_diffusion.typing import DoubleArray, IntArray
 
-__all__ = ["track_beats"]
-
 CHUNK_HOPS = 1 << 14  # 190 s: librosa's tempogram has 689 numbers for every hop
 TEMPO_SECONDS = 8.0  # librosa's span of the autocorrelation for one tempo
 SILENT_HOPS = 2 * SAMPLE_RATE // HOP

@@ -18,8 +18,6 @@ from pathlib import Path
 
 from sound_diffusion.sound.ogg import find_links
 
-__all__ = ["Part", "find_parts"]
-
 # Sizes of 32 bits from here on are written by programs that stream and do not know the length.
 UNKNOWN_SIZE = 0x7FFFF000
 # Bytes before a sound that are searched for its beginning, and at the end of a file for chunks.

@@ -24,8 +24,6 @@ from sound_diffusion.errors import AudioError
 from sound_diffusion.sound.containers import Part
 from sound_diffusion.typing import FloatArray
 
-__all__ = ["Decoder"]
-
 BLOCK_FRAMES = 1 << 18  # about six seconds at 44,100 Hz
 PATIENCE = 20.0  # seconds without a block after which a decoder is taken for stuck
 # Delays and paddings of codecs make a stated length wrong by this many samples, less than a frame of FLAC.

@@ -25,17 +25,6 @@ from sound_diffusion.sound.features import check_samples
 from sound_diffusion.sound.hops import BATCH, HOP, HOP_COLUMNS, HopAnalysis
 from sound_diffusion.typing import DoubleArray, FloatArray
 
-__all__ = [
-    "DESCRIPTORS",
-    "LIVE_SECONDS",
-    "DescriptorStream",
-    "Descriptors",
-    "RollingLevels",
-    "describe",
-    "describe_stream",
-    "levels",
-]
-
 PERCENTILES = (1, 99)  # of a film; what lies outside is clipped
 LIVE_SECONDS = 30
 FASTEST_RATE = 1000  # frames a second

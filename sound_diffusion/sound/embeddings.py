@@ -14,16 +14,6 @@ from sound_diffusion.sound.features import extract
 from sound_diffusion.sound.whitening import compress, whiten
 from sound_diffusion.typing import FloatArray
 
-__all__ = [
-    "SCALINGS",
-    "add_to_text",
-    "check_embedding",
-    "embed",
-    "load_embedding",
-    "mix",
-    "scale",
-]
-
 SCALINGS = ("none", "log", "range", "clip", "whiten")
 
 

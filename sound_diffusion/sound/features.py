@@ -19,8 +19,6 @@ from sound_diffusion.errors import AudioError, ParameterError
 from sound_diffusion.sound import spectra
 from sound_diffusion.typing import FloatArray, IntArray
 
-__all__ = ["FEATURES", "Feature", "extract", "extract_at", "get_feature", "picture_moments"]
-
 
 @dataclass(frozen=True)
 class Feature:

@@ -11,8 +11,6 @@ from sound_diffusion.sound.pitch import LOWEST_PITCH, yin
 from sound_diffusion.sound.spectra import DYNAMIC_RANGE_DB, MEL_N_FFT, MEL_TOP_DB, hann, mel_filters
 from sound_diffusion.typing import DoubleArray, FloatArray
 
-__all__ = ["BANDS", "HOP", "HOP_COLUMNS", "HopAnalysis"]
-
 N_FFT = MEL_N_FFT  # samples, 46 ms
 HOP = 512  # samples, 12 ms
 BATCH = 32  # hops analysed at once: rounding depends on it, so that it must not depend on the blocks

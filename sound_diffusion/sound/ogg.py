@@ -5,8 +5,6 @@ from __future__ import annotations
 import mmap
 import re
 
-__all__ = ["find_links"]
-
 OGG_CODEC = re.compile(rb"\x01vorbis|OpusHead|Speex   |\x7fFLAC|fLaC|\x80theora|fishead|PCM     |CELT    ")
 
 

@@ -9,8 +9,6 @@ import numpy as np
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.typing import DoubleArray, FloatArray
 
-__all__ = ["HIGHEST_PITCH", "LOWEST_PITCH", "yin"]
-
 LOWEST_PITCH = 65.40639132514966  # Hz, C2
 HIGHEST_PITCH = 2093.004522404789  # Hz, C7
 SHORTEST_PERIOD = math.floor(SAMPLE_RATE / HIGHEST_PITCH)  # samples

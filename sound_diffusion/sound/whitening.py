@@ -10,8 +10,6 @@ import numpy as np
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.typing import FloatArray
 
-__all__ = ["CONSTANTS", "SMALLEST_DEVIATION", "compress", "constants_for", "whiten"]
-
 # One array `FEATURE_COLUMNS` of shape (2, columns) each: mean and deviation; made by training/whitening.py.
 CONSTANTS = Path(__file__).with_name("whitening.npz")
 # Of the mean deviation: columns that hardly vary, such as those above 20 kHz, are not blown up.
