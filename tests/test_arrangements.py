@@ -182,7 +182,7 @@ def test_every_layer_stays_in_its_passage(seed, layer, meter):
     passage = figures.Passage(grid, key, 2 * grid.bar, own, 0.8, (seed % 100) / 100)
     begin, end = grid.at(2 * grid.bar), grid.at(6 * grid.bar)
     for note in figures.LAYERS[layer](rng_of(seed), passage):
-        assert begin - 0.05 < note.start < end
+        assert begin - 0.05 < note.start < end + 0.05  # nobody plays to the sample
         assert note.start + note.duration < end + (end - begin) / 3
         assert 20 <= note.pitch <= 115
         assert 0 < note.velocity <= 1

@@ -48,6 +48,7 @@ class Passage:
         return Note(max(0.0, start + rng.normal(0, 0.005)), max(0.03, end - start), pitch, float(velocity))
 
 
+LOWEST = 28  # E1, the lowest string of a bass
 # Of a phrase: position and length in steps of the grid, steps of the scale from the note before.
 Step = tuple[float, float, int]
 Layer = Callable[[np.random.Generator, Passage], list[Note]]
@@ -72,7 +73,7 @@ def bass(rng: np.random.Generator, passage: Passage) -> list[Note]:
             place, half = start + beat * steps, steps / 2
             if kind == "walking":
                 goal = root if beat == 0 else int(rng.choice(chord.tones))
-                pitch = nearest(goal % 12, pitch * 0.8 + centre * 0.2 + rng.normal(0, 3))
+                pitch = nearest(goal % 12, max(LOWEST, pitch * 0.8 + centre * 0.2 + rng.normal(0, 3)))
                 notes.append(passage.note(rng, place, steps * 0.95, pitch, 1 - 0.1 * (beat % 2)))
             elif kind == "beats":
                 tone = root if beat % 2 == 0 else nearest(chord.tones[min(2, len(chord.tones) - 1)], root)
