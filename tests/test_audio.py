@@ -2,9 +2,7 @@
 
 import contextlib
 import struct
-import subprocess
 
-import imageio_ffmpeg
 import librosa
 import numpy as np
 import pytest
@@ -16,15 +14,11 @@ from hypothesis import strategies as st
 from sound_diffusion.errors import AudioError, ParameterError
 from sound_diffusion.sound import audio, decoding
 from sound_diffusion.sound.audio import hash_file, load_audio, stream_audio
+from tests.ffmpeg import ffmpeg
 
 RATE = 44_100
 ONSET = 0.5  # seconds of silence before the tone of the encoded files
 TONE = 1.0  # seconds
-
-
-def ffmpeg(*words):
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *map(str, words)]
-    subprocess.run(command, check=True)
 
 
 def decode_all(path):

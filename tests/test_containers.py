@@ -1,8 +1,5 @@
 """Framing: any stated size, any chain, tags and junk around a sound."""
 
-import subprocess
-
-import imageio_ffmpeg
 import numpy as np
 import pytest
 import soundfile
@@ -11,6 +8,7 @@ from hypothesis import strategies as st
 
 from sound_diffusion.sound.audio import load_audio
 from sound_diffusion.sound.containers import find_parts
+from tests.ffmpeg import ffmpeg
 
 RATE = 44_100
 # Place of the stated size of the samples: what it stands behind, how far, bytes, byte order.
@@ -30,11 +28,6 @@ LINKS = {
     "flac": ["-ar", "32000", "-ac", "1", "-c:a", "flac"],
 }
 FAST = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def ffmpeg(*words):
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-y", *map(str, words)]
-    subprocess.run(command, check=True)
 
 
 @pytest.fixture(scope="module")

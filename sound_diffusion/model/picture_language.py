@@ -6,6 +6,7 @@ definition, so that what is heard needs no guessing. docs/picture-language.md sh
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -135,6 +136,7 @@ def light_of(decibels: DoubleArray) -> DoubleArray:
     return along(decibels, LIGHT_DB)
 
 
+@functools.cache
 def mel_bands(width: int, count: int = 64) -> DoubleArray:
     """Triangles evenly spaced in mel, 40 Hz to 15 kHz, each adding up to 1 [shape=(count, width)]."""
     f = frequencies(width)
