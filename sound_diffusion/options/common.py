@@ -155,6 +155,10 @@ class Options:
         """Whether pictures are painted over others, so that the strength has to give a step."""
         return self.init_image is not None
 
+    def with_declared(self, defaults: ModelDefaults) -> Self:
+        """Fill in what a model declares for this script in particular."""
+        return self
+
     def completed(self, settings: Mapping[str, Any], defaults: ModelDefaults) -> Self:
         """Fill in how the model paints, and what else it declares, for a recipe that leaves nothing open."""
         return replace(self, **settings)
