@@ -63,6 +63,7 @@ class Options:
     """What all scripts take."""
 
     script: ClassVar[str]
+    left_out: ClassVar[frozenset[str]] = frozenset()  # options of a base that it does not take
 
     paths: tuple[Path, ...]
     input_folder: Path | None = option(None, "use every sound in it", "--input_folder", metavar="FOLDER")
