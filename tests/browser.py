@@ -123,11 +123,14 @@ class Browser:
         self._send("POST", f"/element/{self._find(selector)}/click", {})
 
     def write(self, selector: str, text: str) -> None:
-        """Type into a field, in the place of what is there; the path of a file into a file's."""
+        """Type into a field, in the place of what is there."""
         element = self._find(selector)
-        if 'type="file"' not in self.run("return document.querySelector(arguments[0]).outerHTML".replace("arguments[0]", json.dumps(selector))):
-            self._send("POST", f"/element/{element}/clear", {})
+        self._send("POST", f"/element/{element}/clear", {})
         self._send("POST", f"/element/{element}/value", {"text": text})
+
+    def attach(self, selector: str, path: Path) -> None:
+        """Choose a file."""
+        self._send("POST", f"/element/{self._find(selector)}/value", {"text": str(path)})
 
     def press(self, key: str) -> None:
         """Press a key of the keyboard."""

@@ -31,7 +31,7 @@ from sound_diffusion.live.protocol import (
     read_message,
     read_sound,
 )
-from sound_diffusion.live.settings import VARIABLES, change, shown
+from sound_diffusion.live.settings import VARIABLES, change, choices, shown
 from sound_diffusion.presets import preset_names, read_preset
 from sound_diffusion.sound.features import FEATURES
 
@@ -277,8 +277,7 @@ class Session:
             "height": self.job.settings.height,
             "settings": shown(self.job.options),
             "defaults": shown(self._start_options),
-            "presets": preset_names(),
-            "features": list(FEATURES),
+            "choices": choices(),
             "descriptions": {feature.name: feature.description for feature in FEATURES.values()}
             | {name: read_preset(name).description for name in preset_names()},
             "descriptors": list(VARIABLES),

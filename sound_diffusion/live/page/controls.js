@@ -12,14 +12,14 @@ const GROUPS = [
   {
     title: "Painting",
     controls: [
-      { name: "preset", label: "Preset", choices: "presets" },
+      { name: "preset", label: "Preset", choice: true },
       { name: "strength", label: "Strength", hint: "how much of the last picture is forgotten", least: 0, most: 1, step: 0.01 },
       { name: "gain", label: "Gain", hint: "how loud the sound is to the model", least: 0, most: 3, step: 0.05 },
       { name: "scale", label: "Scale", hint: "how firmly the sound leads", least: 1, most: 12, step: 0.25 },
       { name: "window", label: "Window", hint: "seconds of sound in a picture", least: 0.05, most: 4, step: 0.05, number: true },
-      { name: "feature", label: "Feature", choices: "features" },
+      { name: "feature", label: "Feature", choice: true },
       { name: "seed", label: "Seed", integer: true },
-      { name: "seed_mode", label: "Seeds of the pictures", choices: "seed_mode" },
+      { name: "seed_mode", label: "Seeds of the pictures", choice: true },
     ],
   },
   {
@@ -29,10 +29,10 @@ const GROUPS = [
       { name: "angle", label: "Angle", hint: "degrees a picture", least: -10, most: 10, step: 0.1 },
       { name: "translation_x", label: "Move right", hint: "pixels a picture", least: -20, most: 20, step: 0.5 },
       { name: "translation_y", label: "Move down", hint: "pixels a picture", least: -20, most: 20, step: 0.5 },
-      { name: "border", label: "What comes in at the edge", choices: "border" },
+      { name: "border", label: "What comes in at the edge", choice: true },
       { name: "noise", label: "Noise", least: 0, most: 0.5, step: 0.005 },
       { name: "sharpen", label: "Sharpen", least: 0, most: 1, step: 0.05, number: true },
-      { name: "color_coherence", label: "Keep the first colours", choices: "color_coherence" },
+      { name: "color_coherence", label: "Keep the first colours", choice: true },
       { name: "color_strength", label: "How much of them", least: 0, most: 1, step: 0.05, number: true },
       { name: "fps", label: "Most pictures a second", least: 1, most: 60, step: 1, number: true },
     ],
@@ -62,7 +62,7 @@ export class Controls {
 
   control(declared) {
     const { name, label, hint = "" } = declared;
-    const make = declared.choices ? choice : declared.step ? slider : seed;
+    const make = declared.choice ? choice : declared.step ? slider : seed;
     const control = make(declared, (value) => this.change(name, value));
     const [note, why] = [element("p", { id: `${name}-hint`, className: "hint", textContent: hint }), element("p", { id: `${name}-why`, className: "why" })];
     why.setAttribute("role", "alert");
@@ -90,7 +90,7 @@ export class Controls {
       const kept = ["preset", "feature", "window", "fps", "seed"];
       this.changed = Object.fromEntries(Object.entries(this.changed).filter(([each]) => kept.includes(each)));
     }
-    this.refuse(name, "");
+    this.complain(name, "");
     this.onChange({ [name]: value });
   }
 
@@ -110,13 +110,12 @@ export class Controls {
 
   /** @param {object} state of the program */
   show(state) {
-    const choices = { ...state.choices, presets: ["", ...state.presets], features: state.features };
     for (const [name, control] of this.controls) {
-      if (control.offer) control.offer(choices[control.declared.choices] ?? [], state.descriptions ?? {});
+      if (control.offer) control.offer(state.choices?.[name] ?? []);
       const value = state.settings[name];
       const unfinished = control.field === document.activeElement || control.why.textContent;
       if (value !== undefined && !unfinished) control.show(value ?? "");
-      if (control.declared.choices) control.note.textContent = state.descriptions?.[control.field.value] ?? "";
+      if (control.declared.choice) control.note.textContent = state.descriptions?.[control.field.value] ?? "";
     }
     if (!this.chips.childElementCount) this.chips.append(...(state.descriptors ?? []).map((name) => this.chip(name)));
   }
@@ -132,16 +131,18 @@ export class Controls {
     return chip;
   }
 
-  /** Say beside a setting why it is not used; "" takes that back. */
-  refuse(name, message) {
+  /** Say beside a setting what is wrong with it; "" takes that back. */
+  complain(name, message) {
     const control = this.controls.get(name);
-    if (!control) return;
     control.why.textContent = message;
-    control.field.toggleAttribute("aria-invalid", false);
-    if (message) {
-      control.field.setAttribute("aria-invalid", "true");
-      delete this.changed[name];
-    }
+    if (message) control.field.setAttribute("aria-invalid", "true");
+    else control.field.removeAttribute("aria-invalid");
+  }
+
+  /** Say why a setting is not used. */
+  refuse(name, message) {
+    delete this.changed[name];
+    this.complain(name, message);
   }
 }
 

@@ -63,7 +63,7 @@ const connection = new Connection({
   message(message) {
     if (message.type === "state") show(message);
     else if (message.type === "refused") refuse(message);
-    else if (message.type === "held") controls.refuse(message.setting, message.message);
+    else if (message.type === "held" && controls.has(message.setting)) controls.complain(message.setting, message.message);
     else if (message.type === "stats") stats = message;
     else if (message.type === "recording") recording.tell(message);
   },
@@ -131,11 +131,8 @@ function show(message) {
 
 function refuse({ setting, message }) {
   if (controls.has(setting)) controls.refuse(setting, message);
-  else if (setting === "record") recording.show({ on: false, possible: true });
-  if (!controls.has(setting)) {
-    if (setting) say(message);
-    else stop(message);
-  }
+  else if (setting) say(message);
+  else stop(message); // it cannot be painted
 }
 
 /** Say something once. */
