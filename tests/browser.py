@@ -132,6 +132,10 @@ class Browser:
         """Choose a file."""
         self._send("POST", f"/element/{self._find(selector)}/value", {"text": str(path)})
 
+    def choose(self, selector: str, value: str) -> None:
+        """Choose what a select offers."""
+        self.click(f"{selector} option[value={json.dumps(value)}]")
+
     def press(self, key: str) -> None:
         """Press a key of the keyboard."""
         strokes = [{"type": kind, "value": key} for kind in ("keyDown", "keyUp")]

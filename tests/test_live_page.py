@@ -48,6 +48,7 @@ class Serving:
     def close(self) -> None:
         self._server.should_exit = True
         self._thread.join(30)
+        self.session._painter.join(30)  # it ends after the picture that it paints
         self._socket.close()
         assert not self._thread.is_alive()
 
@@ -103,16 +104,18 @@ def page(browser, serve):
 
 @needs_browser
 def test_a_file_is_heard_and_painted(page, pulses_file):
-    browser, served = page
+    browser, _ = page
     browser.attach("#file-input", pulses_file)
     browser.wait_for(PLAYING)
     assert (
         browser.run("return document.getElementById('status-text').textContent") == "Listening to pulses.wav"
     )
     browser.wait_for("Number(level.getAttribute('aria-valuenow')) > -50")
-    colors = "const c = document.querySelector('canvas'); const p = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
-    assert browser.run(f"{colors} return new Set(p).size") > 16  # a picture is on it
-    assert served.session.job.options.fps == 10
+    colors = browser.run("""
+    const canvas = document.querySelector("canvas");
+    return new Set(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data).size;
+    """)
+    assert colors > 16  # a picture is on it
 
 
 @needs_browser
@@ -136,12 +139,12 @@ def test_the_page_goes_on_with_a_program_that_was_started_anew(page, serve):
     browser.wait_for(PLAYING)
     browser.click("#adjust")
     browser.write("#set-strength", "0.2 + 0.5*onset")
-    wait_until(lambda: served.options.strength.text == "0.2 + 0.5*onset")
+    wait_until(lambda: text_of(served.options.strength) == "0.2 + 0.5*onset")
     served.close()
     browser.wait_for("document.getElementById('status').classList.contains('trouble')")
     again = serve(port=served.port)
-    browser.wait_for(f"status.textContent !== '' && {PLAYING}".replace("status.textContent !== '' && ", ""))
-    wait_until(lambda: again.options.strength.text == "0.2 + 0.5*onset")
+    browser.wait_for(PLAYING)
+    wait_until(lambda: text_of(again.options.strength) == "0.2 + 0.5*onset")
     browser.wait_for("!document.getElementById('status').classList.contains('trouble')")
     assert all("WebSocket" in line for line in browser.errors())  # of the time between
 
@@ -150,9 +153,6 @@ def test_the_page_goes_on_with_a_program_that_was_started_anew(page, serve):
 def test_a_wrong_formula_has_its_error_beside_it_and_the_one_before_stays(page):
     browser, served = page
     browser.click("#adjust")
-    browser.write("#set-zoom", "1") if browser.run(
-        "return document.querySelector('details:last-of-type').open"
-    ) else None
     browser.write("#set-gain", "1 + onst")
     error = browser.wait_for("document.getElementById('gain-why').textContent")
     assert "onst" in error
@@ -160,7 +160,7 @@ def test_a_wrong_formula_has_its_error_beside_it_and_the_one_before_stays(page):
     assert browser.run("return document.getElementById('set-gain').getAttribute('aria-invalid')") == "true"
     assert served.options.gain == 1
     browser.write("#set-gain", "1 + onset")
-    wait_until(lambda: getattr(served.options.gain, "text", "") == "1 + onset")
+    wait_until(lambda: text_of(served.options.gain) == "1 + onset")
     assert browser.wait_for("document.getElementById('gain-why').textContent === ''")
 
 
@@ -169,9 +169,7 @@ def test_a_preset_shows_what_it_sets(page):
     browser, served = page
     browser.click("#adjust")
     browser.wait_for("document.getElementById('set-preset').options.length > 3")
-    browser.run(
-        "const f = document.getElementById('set-preset'); f.value = 'pulse'; f.dispatchEvent(new Event('change'))"
-    )
+    browser.choose("#set-preset", "pulse")
     browser.wait_for("document.getElementById('set-strength').value.includes('envelope')")
     assert served.options.preset == "pulse"
     assert "beat" in browser.run("return document.getElementById('preset-hint').textContent")
@@ -193,8 +191,9 @@ def test_everything_is_within_the_window(page, size):
     browser.resize(*size)
     outside = """
     await new Promise(requestAnimationFrame);
-    return [...document.querySelectorAll('#bar > *, .source, #panel:not([hidden]) select')].map(e => [e.id, e.getBoundingClientRect()])
-      .filter(([, r]) => r.width && (r.left < 0 || r.right > innerWidth || r.bottom > innerHeight && r.top > innerHeight * 4)).map(([id]) => id);
+    const all = document.querySelectorAll("#bar > *, .source, #panel:not([hidden]) :is(select, input)");
+    const boxes = [...all].map((each) => [each.id, each.getBoundingClientRect()]);
+    return boxes.filter(([, box]) => box.width && (box.left < 0 || box.right > innerWidth)).map(([id]) => id);
     """
     assert browser.run(outside) == []
     assert browser.run("return document.documentElement.scrollWidth") <= size[0]
@@ -239,8 +238,8 @@ def test_a_page_from_another_machine_by_http_says_so_and_plays_files(serve, puls
         assert browser.run("return microphone.disabled && share.disabled")
         browser.attach("#file-input", pulses_file)
         browser.wait_for(PLAYING)
-        errors = browser.errors()
-        assert [line for line in errors if "ScriptProcessor" not in line] == []
+        expected = ("ScriptProcessor", "Cross-Origin-Opener-Policy")  # what browsers say of plain http
+        assert [line for line in browser.errors() if not any(each in line for each in expected)] == []
     finally:
         browser.close()
 
@@ -264,7 +263,10 @@ def test_a_hidden_page_decodes_nothing_and_then_the_newest(page):
     """)
     browser.click("#microphone")
     browser.wait_for("decoded > 3")
-    hide = "Object.defineProperty(document, 'hidden', {{ value: {}, configurable: true }}); document.dispatchEvent(new Event('visibilitychange'))"
+    hide = """
+    Object.defineProperty(document, "hidden", {{ value: {}, configurable: true }});
+    document.dispatchEvent(new Event("visibilitychange"));
+    """
     browser.run(hide.format("true"))
     time.sleep(0.3)
     before = browser.run("return decoded")
@@ -299,14 +301,17 @@ def test_where_motion_is_to_be_reduced_nothing_flashes(browser, serve):
     };
     const [black, white] = [await flat("#000"), await flat("#fff")];
     const light = [];
+    const eye = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
     const began = performance.now();
     for (let i = 0; performance.now() - began < 4000; i++) {
       view.show({ blob: i % 2 ? white : black, clock: 0, index: i });
       await new Promise((resolve) => setTimeout(resolve, 60));
-      light.push(view.canvas.getContext("2d").getImageData(view.canvas.width / 2, view.canvas.height / 2, 1, 1).data[0]);
+      eye.drawImage(view.canvas, 0, 0, 1, 1);
+      light.push(eye.getImageData(0, 0, 1, 1).data[0]);
     }
     const steps = light.slice(1).map((value, i) => value - light[i]).filter((step) => step);
-    return [steps.filter((step, i) => i && step * steps[i - 1] < 0).length, (performance.now() - began) / 1000];
+    const turns = steps.filter((step, i) => i && step * steps[i - 1] < 0);
+    return [turns.length, (performance.now() - began) / 1000];
     """)
     assert 1 <= turns <= 2 * seconds + 1  # a flash is two turns, and three flashes a second are too many
 
@@ -368,7 +373,7 @@ def test_attacks_are_light_at_their_time(browser, pulses_file):
         served.close()
 
 
-# Beside the page's own: what goes to the server, as (clock, peak, seconds), and what comes, as (clock, mean light).
+# What goes to the server, as (clock, peak), and what comes from it, as (clock, mean light).
 LISTEN = """
 window.heard = [];
 window.pictures = [];
@@ -385,7 +390,8 @@ const light = async (data) => {
   const context = new OffscreenCanvas(64, 64).getContext("2d");
   context.drawImage(picture, 0, 0, 64, 64);
   const pixels = context.getImageData(0, 0, 64, 64).data;
-  pictures.push([new DataView(data).getFloat64(0, true), pixels.reduce((sum, value) => sum + value, 0) / pixels.length - 63.75]);
+  const mean = pixels.reduce((sum, value) => sum + value, 0) / pixels.length - 255 / 4; // without the alpha
+  pictures.push([new DataView(data).getFloat64(0, true), mean]);
 };
 const Socket = WebSocket;
 window.WebSocket = class extends Socket {
@@ -398,7 +404,7 @@ window.WebSocket = class extends Socket {
 
 
 def sort_pictures(heard, pictures, window: float) -> tuple[list[float], list[float]]:
-    """Return the light of pictures that heard the beginning of a pulse, and of those that heard none of it."""
+    """Return the light of pictures that heard the beginning of a pulse, and of those that heard nothing."""
     attacks = [clock for clock, peak in heard if peak > 0.3]
     loud, silent = [], []
     for clock, light in pictures:
@@ -407,6 +413,10 @@ def sort_pictures(heard, pictures, window: float) -> tuple[list[float], list[flo
         elif not any(peak > 0.003 for at, peak in heard if clock - window - 0.1 < at < clock + 0.05):
             silent.append(light)
     return loud, silent
+
+
+def text_of(schedule) -> str:
+    return getattr(schedule, "text", str(schedule))
 
 
 def wait_until(is_so, seconds: float = 30) -> None:

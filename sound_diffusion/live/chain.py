@@ -145,7 +145,7 @@ class Chain:
         conditioning = condition(
             self._model,
             matrix,
-            options.scaling,
+            job.defaults.scaling_for(options.feature, options.scaling),
             *controls.words(job.words, here, 0.0),
             controls.gain(here),
             options.feature,
