@@ -1,7 +1,7 @@
-"""Network bending: what is done to the latents between two steps of painting, by amounts that follow the sound.
+"""Network bending: what is done to the latents between two steps, by amounts that follow the sound.
 
-After Dzwonczyk, Cella and Ban, Network Bending of Diffusion Models for Audio-Visual Generation, DAFx 2024. The
-denoising steps that follow make a picture of what was bent, so that nothing is bent after the last one.
+After Dzwonczyk, Cella and Ban, Network Bending of Diffusion Models for Audio-Visual Generation, DAFx 2024.
+The steps that follow make a picture of what was bent, so that nothing is bent after the last one.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Bend:
         return self.text
 
     def step(self, n_steps: int) -> int | None:
-        """Return the step of `n_steps` after which it happens, from 1 on; None where no other step follows."""
+        """Return the step of `n_steps` after which it happens, from 1 on; None where none follows it."""
         if n_steps < 2:
             return None
         if self.is_share:
@@ -285,9 +285,10 @@ class Bending:
             if bend.step(self.n_steps) != index + 1 or (self.amounts[:, number] == operator.neutral).all():
                 continue
             pictures = []
-            for each, amount, seed in zip(
-                latents.split(1), self.amounts[:, number].tolist(), self.seeds, strict=True
+            for picture, (amount, seed) in enumerate(
+                zip(self.amounts[:, number].tolist(), self.seeds, strict=True)
             ):
+                each = latents[picture : picture + 1]
                 drawn = Drawn((seed, number), self.mirrored)
                 pictures.append(
                     each if amount == operator.neutral else operator.apply(each, amount, drawn).to(each)

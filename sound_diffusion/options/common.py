@@ -122,7 +122,7 @@ class Options:
     init_image: Path | None = model_option(None, "a picture to start from", "--init-img", metavar="PICTURE")
     bend: tuple[Bend, ...] = model_option(
         (),
-        "bend the latents after a step by an amount that may be a formula: rotate@3: 6.28*centroid; operators: "
+        "change the latents after a step, by a number or a formula: rotate@3: 6.28*centroid; operators: "
         + ", ".join(OPERATORS),
         parse=parse_bend,
         metavar="OPERATOR@STEP:AMOUNT",
