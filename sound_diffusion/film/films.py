@@ -85,6 +85,7 @@ def make_film(sound: SoundSource, job: FilmJob, bar: ProgressBar) -> Iterator[Pa
         return
     timeline = _timeline(sum(map(len, sound.stream())), options)
     controls = work_out(options, sound, timeline)
+    controls.check_steps(job.settings)
     run = FilmRun(sound, job, timeline, controls, folder, job.recipe | sound.entries(job.defaults))
     manifest = {
         "request": run.recipe,
