@@ -6,6 +6,7 @@ of a film of equal times.
 
 from __future__ import annotations
 
+import itertools
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
@@ -99,7 +100,7 @@ def at_the_pace(keys: Keys, pace: DoubleArray) -> DoubleArray:
     """
     places = equal_times(keys)
     ends = keys.ends
-    for start, stop in zip(ends[:-1], ends[1:], strict=True):
+    for start, stop in itertools.pairwise(ends):
         passed = np.cumsum(np.take(pace, range(start + 1, stop + 1), mode="wrap"))
         if passed[-1] > 0:
             places[start + 1 : stop] = start + passed[:-1] / passed[-1] * (stop - start)
@@ -127,7 +128,7 @@ def split_until_even(
         How far it is from the first to each of them; never less than to the one before.
     """
     ends = [float(end) for end in keys.ends]
-    gaps = [distance(one, other) for one, other in zip(ends[:-1], ends[1:], strict=True)]
+    gaps = [distance(one, other) for one, other in itertools.pairwise(ends)]
     longest = sum(gaps) / max(n_frames, 1)
     places, steps = [ends[0]], [0.0]
     for start, stop, gap in zip(ends[:-1], ends[1:], gaps, strict=True):

@@ -56,8 +56,6 @@ class Ring:
             head = np.concatenate([head, block[: first - len(head)]])
             tail = np.concatenate([tail, block])[-max(last, 1) :]
             length += len(block)
-        if length > self.period:
-            tail = tail[: len(tail) - (length - self.period)]
         silence = np.zeros(max(self.period - length, 0), dtype=np.float32)
         head = np.concatenate([head, silence])[:first]
         return head, np.concatenate([tail, silence])[len(tail) + len(silence) - last :]
