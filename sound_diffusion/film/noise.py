@@ -5,20 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from sound_diffusion.constants import LARGEST_SEED
 from sound_diffusion.errors import ParameterError
+from sound_diffusion.film.keys import Keys
+from sound_diffusion.film.schedules import plain_number
 from sound_diffusion.interpolation import slerp
 from sound_diffusion.typing import DoubleArray, FloatArray
 
 if TYPE_CHECKING:
     import torch
 
+    from sound_diffusion.film.timeline import Timeline
     from sound_diffusion.model.model import Model
+    from sound_diffusion.options import FilmOptions
     from sound_diffusion.settings import PaintSettings
 
 SEED_MODES = ("increment", "fixed", "random", "ladder", "alternate", "walk", "circle")
@@ -92,91 +96,136 @@ def on_circle(one: FloatArray, other: FloatArray, angle: float) -> FloatArray:
     return turned
 
 
-def walk_places(rates: DoubleArray, fps: float, *, closed: bool = False) -> DoubleArray:
-    """Say how many seeds further every frame is.
+class NoisePath(Protocol):
+    """The noise of a film over time."""
 
-    Parameters
-    ----------
-    rates : np.ndarray [shape=(n,), dtype=float64]
-        Seeds a second, at least 0.
-    fps : float
-        Frames a second.
-    closed : bool
-        Whether the walk ends where it begins: then it takes a whole number of seeds, at least two, one
-        after the last of which the first follows.
-
-    Returns
-    -------
-    places : np.ndarray [shape=(n,), dtype=float64]
-        0 for the first.
-    """
-    steps = rates / fps
-    places: DoubleArray = np.concatenate([[0.0], np.cumsum(steps[1:])])
-    length = float(steps.sum())
-    if closed and length > 0:
-        places *= seeds_of_ring(rates, fps) / length
-    return places
+    def at(self, place: float) -> NoisePoint:
+        """Return the noise at a place of the film, in frames."""
 
 
-def seeds_of_ring(rates: DoubleArray, fps: float) -> int:
-    """Return the number of seeds that a closed walk takes."""
-    return max(2, round(float(rates.sum()) / fps))
+@dataclass(frozen=True)
+class Walk:
+    """A walk from seed to seed.
 
-
-def walk(seed: int, rates: DoubleArray, fps: float, *, closed: bool = False) -> list[NoisePoint]:
-    """Walk from seed to seed.
-
-    Parameters
+    Attributes
     ----------
     seed : int
         The first.
-    rates, fps, closed
-        As for :func:`walk_places`.
-
-    Returns
-    -------
-    points : list of NoisePoint
-        One a frame.
+    rates : np.ndarray [shape=(n,), dtype=float64]
+        Seeds a second at every frame, at least 0.
+    fps : float
+        Frames a second.
+    closed : bool
+        Whether it ends where it begins: then it takes a whole number of seeds, two or more, after the last
+        of which the first one follows.
 
     Raises
     ------
     ParameterError
         If it runs past the largest seed.
     """
-    places = walk_places(rates, fps, closed=closed)
-    ring = seeds_of_ring(rates, fps) if closed else math.inf
-    last = seed + math.ceil(min(float(places[-1]), ring - 1))
-    if last > LARGEST_SEED:
-        raise ParameterError(
-            f"a walk from seed {seed} to {last}", f"at most {LARGEST_SEED}", "lower --seed or --walk-rate"
-        )
-    points = []
-    for place in places.tolist():
-        whole = math.floor(place)
-        one, other = (int(number % ring) if closed else number for number in (whole, whole + 1))
-        points.append(NoisePoint(seed + one, min(seed + other, LARGEST_SEED), place - whole))
-    return points
+
+    seed: int
+    rates: DoubleArray
+    fps: float
+    closed: bool = False
+
+    def __post_init__(self) -> None:
+        steps = float(self.rates[1:].sum()) / self.fps
+        last = self.seed + (self.ring - 1 if self.closed else math.floor(steps) + 1)
+        if last > LARGEST_SEED:
+            raise ParameterError(
+                f"a walk from seed {self.seed} to {last}",
+                f"at most {LARGEST_SEED}",
+                "lower --seed or --walk-rate",
+            )
+
+    @cached_property
+    def ring(self) -> int:
+        """How many seeds a closed walk takes."""
+        return max(2, round(float(self.rates.sum()) / self.fps))
+
+    @cached_property
+    def passed(self) -> DoubleArray:
+        """How many seeds are passed at every frame, and at the first again: shape (n + 1,)."""
+        passed: DoubleArray = np.concatenate([[0.0], np.cumsum(np.roll(self.rates, -1)) / self.fps])
+        return passed * (self.ring / passed[-1]) if self.closed and passed[-1] > 0 else passed
+
+    def at(self, place: float) -> NoisePoint:
+        """Return the noise at a place of the film, in frames."""
+        passed = float(np.interp(place, np.arange(len(self.passed)), self.passed))
+        whole = math.floor(passed)
+        numbers = [(whole + n) % self.ring if self.closed else whole + n for n in (0, 1)]
+        return NoisePoint(self.seed + numbers[0], self.seed + numbers[1], passed - whole)
 
 
-def circle(seed: int, n_frames: int, frames_round: float) -> list[NoisePoint]:
-    """Go round the circle through the noise of a seed and of the next one.
+@dataclass(frozen=True)
+class Circle:
+    """The circle through the noise of a seed and of the next one.
+
+    Attributes
+    ----------
+    seed : int
+    frames : float
+        In which it is gone round once.
+    """
+
+    seed: int
+    frames: float
+
+    def at(self, place: float) -> NoisePoint:
+        """Return the noise at a place of the film, in frames."""
+        return NoisePoint(self.seed, self.seed + 1, angle=2 * math.pi * ((place / self.frames) % 1))
+
+
+@dataclass(frozen=True)
+class FromKeyToKey:
+    """From the noise of one key frame to that of the next.
+
+    Attributes
+    ----------
+    keys : Keys
+    seeds : sequence of int
+        Of the keys.
+    """
+
+    keys: Keys
+    seeds: Sequence[int]
+
+    def at(self, place: float) -> NoisePoint:
+        """Return the noise at a place of the film, in frames."""
+        between = self.keys.locate(place)
+        one, other = self.seeds[between.before], self.seeds[between.after]
+        return NoisePoint(one, other, 0.0 if one == other else between.share)
+
+
+def noise_path(options: FilmOptions, timeline: Timeline, rates: DoubleArray | None) -> NoisePath | None:
+    """Say how the noise of a film goes on; None where each frame has that of its own seed.
 
     Parameters
     ----------
-    seed : int
-    n_frames : int
-    frames_round : float
-        Frames in which it is gone round once.
+    options : FilmOptions
+    timeline : Timeline
+    rates : np.ndarray [shape=(n_positions,), dtype=float64] or None
+        What ``--walk-rate`` comes to, where it changes.
 
-    Returns
-    -------
-    points : list of NoisePoint
-        One a frame.
+    Raises
+    ------
+    ParameterError
+        If a walk runs past the largest seed.
     """
-    return [
-        NoisePoint(seed, seed + 1, angle=2 * math.pi * ((frame / frames_round) % 1))
-        for frame in range(n_frames)
-    ]
+    fps, n_frames = float(timeline.fps), timeline.n_positions
+    if timeline.seed_mode == "walk":
+        if rates is None:
+            rates = np.full(n_frames, plain_number(options.walk_rate))
+        return Walk(timeline.seed, rates, fps, timeline.loop)
+    if timeline.seed_mode == "circle":
+        wanted = n_frames if options.loop_seconds is None else float(options.loop_seconds * timeline.fps)
+        return Circle(timeline.seed, n_frames / max(1, round(n_frames / wanted)) if timeline.loop else wanted)
+    if timeline.keys is not None and timeline.seed_mode != "fixed":
+        keys = timeline.keys
+        return FromKeyToKey(keys, [timeline.seed_at(position) for position in keys.frames])
+    return None
 
 
 class NoiseMaker:

@@ -77,15 +77,14 @@ class BetweenFrames(Options):
                 "--mode txt2img",
                 "or use --cadence, which goes between painted frames in both",
             )
-        alone: list[tuple[str, Any, bool, str]] = [
-            ("--walk-rate", self.walk_rate, self.walk_rate != WALK_RATE and self.seed_mode != "walk",
-             "--seed-mode walk"),
-            ("--loop-seconds", self.loop_seconds, self.loop_seconds is not None and self.seed_mode != "circle",
-             "--seed-mode circle"),
-            ("--pace", self.pace, self.pace is not None and self.spacing != "music", "--spacing music"),
-        ]  # fmt: skip
-        for flag, value, says_nothing, needed in alone:
-            if says_nothing:
+        walks, circles = self.seed_mode == "walk", self.seed_mode == "circle"
+        useless: list[tuple[str, Any, bool, str]] = [
+            ("--walk-rate", self.walk_rate, self.walk_rate != WALK_RATE and not walks, "--seed-mode walk"),
+            ("--loop-seconds", self.loop_seconds, not circles, "--seed-mode circle"),
+            ("--pace", self.pace, self.spacing != "music", "--spacing music"),
+        ]
+        for flag, value, says_nothing, needed in useless:
+            if value is not None and says_nothing:
                 raise ParameterError(f"{flag} {shorten(str(value))} alone", f"{needed} as well")
         if self.loop_seconds is not None and self.loop_seconds * self.fps < SHORTEST_LOOP:
             raise ParameterError(
