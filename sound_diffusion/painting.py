@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from sound_diffusion.bending import Bending
 from sound_diffusion.conditioning import Conditioning, condition_embedding
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.latents import (
@@ -19,7 +20,7 @@ from sound_diffusion.latents import (
     seeded,
 )
 from sound_diffusion.model.model import Model
-from sound_diffusion.settings import PaintSettings, settings_for, steps_to_run
+from sound_diffusion.settings import PaintSettings, settings_for, steps_of_schedule, steps_to_run
 
 if TYPE_CHECKING:
     import torch
@@ -83,6 +84,7 @@ def paint_batch(
     settings: PaintSettings,
     init_images: Sequence[Image.Image] | None = None,
     on_step: Callable[[], object] | None = None,
+    bending: Bending | None = None,
 ) -> list[Image.Image]:
     """Paint several embeddings at once.
 
@@ -102,6 +104,8 @@ def paint_batch(
         but for their size, 1 forgets them.
     on_step : callable, optional
         Called after each denoising step.
+    bending : Bending, optional
+        What is done to the latents between the steps.
 
     Returns
     -------
@@ -123,9 +127,10 @@ def paint_batch(
         steps_to_run(settings)
         start = encode_pictures(model, init_images, settings, generators)
 
-    def after_step(_index: int, _latents: torch.Tensor) -> None:
+    def after_step(index: int, latents: torch.Tensor) -> torch.Tensor | None:
         if on_step is not None:
             on_step()
+        return None if bending is None else bending(index, latents)
 
     latents = paint_latents(model, embeddings, generators, settings, start, on_step=after_step)
     return decode_latents(model, latents, seeds)
@@ -179,8 +184,6 @@ def paint_latents(
     generators = seeded(seeds)
     if noise is None:
         noise = latent_noise(model, generators, settings)
-    if over is not None:
-        steps_to_run(settings)
     conditioning = Conditioning.stack(
         [each if isinstance(each, Conditioning) else condition_embedding(model, each) for each in embeddings]
     )
@@ -194,7 +197,6 @@ def paint_latents(
         painted = pipeline(
             **_prompt_arguments(model, conditioning),
             **_beginning(pipeline, noise.to(model.device), over, settings),
-            num_inference_steps=settings.steps,
             guidance_scale=settings.guidance,
             eta=settings.eta,
             generator=generators,
@@ -208,14 +210,21 @@ def paint_latents(
 def _beginning(
     pipeline: Any, noise: torch.Tensor, start: torch.Tensor | None, settings: PaintSettings
 ) -> dict[str, Any]:
-    """Return the arguments of a pipeline that say what the first step begins with."""
+    """Return the arguments of a pipeline that say what it begins with, and how many steps there are."""
     if start is None:
-        return {"height": settings.height, "width": settings.width, "latents": noise}
+        size = {"height": settings.height, "width": settings.width}
+        return {"num_inference_steps": settings.steps, "latents": noise, **size}
+    scheduler = pipeline.scheduler
+    # Latent consistency models divide the 50 steps that they were distilled from.
+    most = scheduler.config.get("original_inference_steps") or scheduler.config.num_train_timesteps
+    n_steps = max(min(steps_of_schedule(settings), most), settings.steps)
+    # The pipelines round the share of the steps down, and half a step keeps it from falling short of a whole.
+    strength = min((steps_to_run(settings) + 0.5) / n_steps, 1.0)
     # In the order of the img2img pipelines, which draw the noise themselves: some schedulers keep count.
-    pipeline.scheduler.set_timesteps(settings.steps, device=noise.device)
-    timesteps, _ = pipeline.get_timesteps(settings.steps, settings.strength, noise.device)
-    noisy = pipeline.scheduler.add_noise(start.to(noise.device), noise, timesteps[:1].repeat(len(start)))
-    return {"image": noisy, "strength": settings.strength}
+    scheduler.set_timesteps(n_steps, device=noise.device)
+    timesteps, _ = pipeline.get_timesteps(n_steps, strength, noise.device)
+    noisy = scheduler.add_noise(start.to(noise.device), noise, timesteps[:1].repeat(len(start)))
+    return {"num_inference_steps": n_steps, "image": noisy, "strength": strength}
 
 
 def _prompt_arguments(model: Model, conditioning: Conditioning) -> dict[str, torch.Tensor]:
