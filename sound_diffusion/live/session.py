@@ -278,6 +278,8 @@ class Session:
             "settings": shown(self.job.options),
             "defaults": shown(self._start_options),
             "choices": choices(),
+            "presets": preset_names(),
+            "features": list(FEATURES),
             "descriptions": {feature.name: feature.description for feature in FEATURES.values()}
             | {name: read_preset(name).description for name in preset_names()},
             "descriptors": list(VARIABLES),
