@@ -77,12 +77,11 @@ def browser(window):
     window.resize(900, 600)
     window.errors()
     yield window
-    window.open("about:blank")
     assert window.errors() == []
 
 
 @pytest.fixture
-def serve(tiny_model_folder):
+def serve(tiny_model_folder, window):
     """Start servers of the tiny model."""
     with contextlib.ExitStack() as servers:
 
@@ -92,6 +91,7 @@ def serve(tiny_model_folder):
             return served
 
         yield start
+        window.open("about:blank")  # before the server ends, of which the console would tell
 
 
 @pytest.fixture
@@ -370,6 +370,7 @@ def test_attacks_are_light_at_their_time(browser, pulses_file):
         assert min(loud) > max(silent), (loud, silent)
         assert statistics.median(loud) > 2 * statistics.median(silent)
     finally:
+        browser.open("about:blank")
         served.close()
 
 
