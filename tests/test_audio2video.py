@@ -23,7 +23,7 @@ import audio2video
 from sound_diffusion import recipe as recipes
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.errors import VideoError
-from sound_diffusion.film import films
+from sound_diffusion.film import films, making, painter
 from sound_diffusion.locks import hold
 from sound_diffusion.model import load as models
 from sound_diffusion.sound.audio import load_audio
@@ -158,7 +158,7 @@ def test_two_runs_give_the_same_bytes(make, tmp_path):
 
 def test_a_finished_film_is_not_made_again(make, monkeypatch):
     first = make("--fps", 5)
-    monkeypatch.setattr(films, "paint_batch", None)
+    monkeypatch.setattr(painter, "paint_latents", None)
     monkeypatch.setattr(films, "encode_film", None)
     assert make("--fps", 5) == first
 
@@ -200,7 +200,7 @@ def test_batches_give_every_frame(make, tmp_path):
 
 def interrupt_after(monkeypatch, count, error):
     """Let painting fail with `error` after `count` calls."""
-    paint, calls = films.paint_batch, []
+    paint, calls = painter.paint_latents, []
 
     def failing(*args, **kwargs):
         if len(calls) == count:
@@ -208,7 +208,7 @@ def interrupt_after(monkeypatch, count, error):
         calls.append(1)
         return paint(*args, **kwargs)
 
-    monkeypatch.setattr(films, "paint_batch", failing)
+    monkeypatch.setattr(painter, "paint_latents", failing)
 
 
 @pytest.mark.parametrize("flags", [(), ("--mode", "txt2img", "--batch-size", "2")])
@@ -235,7 +235,7 @@ def test_frames_of_another_precision_are_named(make, tmp_path, monkeypatch):
     assert recipes.read_recipe(tmp_path / "out/noise/frames/00002.png")["precision"] == "full"
     monkeypatch.setattr(models, "cpu_precision", lambda n_parameters: "autocast")
     said = []
-    monkeypatch.setattr(films.logger, "warning", lambda text, *values: said.append(text % values))
+    monkeypatch.setattr(making.logger, "warning", lambda text, *values: said.append(text % values))
     assert make("--fps", 10)[0] == 0
     assert "00002.png was painted on cpu in precision full, what follows on cpu in autocast" in said[0]
 
@@ -389,7 +389,7 @@ def test_a_broken_manifest_is_named(make, tmp_path):
 @pytest.mark.parametrize("suffix", [".webm", ".mkv", ".gif"])
 def test_other_formats_need_no_new_frames(suffix, make, tmp_path, monkeypatch):
     make("--fps", 5)
-    monkeypatch.setattr(films, "paint_batch", None)
+    monkeypatch.setattr(painter, "paint_latents", None)
     code, out, _ = make("--fps", 5, "--output", suffix)
     assert (code, out) == (0, [str(tmp_path / "out" / "noise" / f"noise{suffix}")])
     assert n_frames_in(out[0]) == 4
@@ -550,7 +550,7 @@ def test_ffmpeg_dying_leaves_the_frames(make, tmp_path, monkeypatch):
     assert len(err) == 1
     assert "Killed by a test" in err[0]
     assert len(frames_of(tmp_path / "out" / "noise")) == 4
-    monkeypatch.setattr(films, "paint_batch", None)
+    monkeypatch.setattr(painter, "paint_latents", None)
     assert make("--fps", 5)[0] == 0
 
 
