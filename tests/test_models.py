@@ -135,6 +135,7 @@ def test_what_a_model_declares_for_films(tiny_model_folder, tmp_path):
     assert planned() == (1, 0.25, "fixed")
     assert planned(steps=3, strength=0.5, seed_mode="random") == (3, 0.5, "random")
     assert planned(mode="txt2img") == (1, 0.25, "fixed")
+    assert planned(mode="txt2img", seed_mode="random") == (1, 0.25, "random")
     assert planned(PictureOptions) == (4, 0.75, None)
     assert Job.plan(FilmOptions(paths=(), model=str(folder), outdir=tmp_path)).settings.few_steps
     path.write_text(json.dumps(json.loads(path.read_text()) | {"film": {"strength": 2.0}}))

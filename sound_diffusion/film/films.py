@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -131,15 +132,17 @@ class FilmRun:
         parts = (self.job, self.timeline, self.controls, self.folder, self.recipe)
         maker = FrameMaker(partial(self.sound.stream, warn=False), *parts)
         bar().unpause()
-        for frame in maker.make(done):
-            if frame.index >= done:
-                done = frame.index + 1
-                bar().update()
-            elapsed = time.monotonic() - began
-            if elapsed >= refresh_at and done < n_frames:
-                self._encode_draft(done)
-                cost = time.monotonic() - began - elapsed
-                refresh_at = elapsed + cost + max(IN_PROGRESS_SECONDS, cost / IN_PROGRESS_SHARE)
+        with contextlib.closing(maker.make(done)) as frames:  # which saves what is painted, also on Ctrl-C
+            for frame in frames:
+                if frame.index >= done:
+                    done = frame.index + 1
+                    bar().update()
+                elapsed = time.monotonic() - began
+                if elapsed >= refresh_at and done < n_frames:
+                    maker.flush()
+                    self._encode_draft(done)
+                    cost = time.monotonic() - began - elapsed
+                    refresh_at = elapsed + cost + max(IN_PROGRESS_SECONDS, cost / IN_PROGRESS_SHARE)
 
     def warn_of_flashes(self) -> None:
         """Say so where the film flashes more often than is safe."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -21,6 +21,7 @@ from sound_diffusion.film.loops import approach
 from sound_diffusion.film.painter import FilmPainter, Painted
 from sound_diffusion.film.path import Heard, Listener
 from sound_diffusion.film.run_folder import RunFolder
+from sound_diffusion.film.saving import Saver
 from sound_diffusion.film.timeline import Frame, Timeline
 from sound_diffusion.job import Job
 from sound_diffusion.options import FilmOptions
@@ -58,8 +59,10 @@ class FrameMaker:
     folder: RunFolder
     recipe: dict[str, Any]
 
-    def make(self, done: int) -> Iterator[Frame]:
-        """Make and save frame after frame, the last painted one being the state; yield those that are saved.
+    def make(self, done: int) -> Generator[Frame, None, None]:
+        """Make and save frame after frame, the last painted one being the state; yield those that are made.
+
+        They are saved in order by another thread; where the generator ends or is closed, all are.
 
         Parameters
         ----------
@@ -67,6 +70,11 @@ class FrameMaker:
             Frames that are there already. Some of the last ones are made again.
         """
         start = self._first_to_paint(done)
+        with self._saver:
+            yield from self._make(start)
+
+    def _make(self, start: int) -> Iterator[Frame]:
+        """Make frame after frame, from one of those that are painted on."""
         frames = [self._placed(index) for index in self.timeline.painted[start:]]
         last = self._load(self.timeline.painted[start - 1]) if start else None
         if last is not None:
@@ -76,7 +84,8 @@ class FrameMaker:
             for each in self._paint(batch, last):
                 yield from self._save_between(last, each, each.frame.index)
                 if self._keeps_latents(each.frame.index):
-                    self.folder.save_latents(each.frame.index, each.latents.float().cpu().numpy())
+                    latents = each.latents.float().cpu().numpy()
+                    self._saver.save(self.folder.save_latents, each.frame.index, latents)
                 yield self._save(each.frame, each.picture)
                 last = each
         if self.timeline.loop:
@@ -100,7 +109,10 @@ class FrameMaker:
         if before is None or not self.job.options.over_pictures:
             return self._painter.paint(frames, heard, places)
         start = self._fed_back(before, frames[0])
-        return self._painter.paint(frames, heard, places, start, self._approached(frames[0]))
+        # What camera, colours, sharpening or noise have changed has to be encoded.
+        kept = last is not None and start is before and self.job.options.chain == "latent"
+        latents = last.latents if last is not None and kept else None
+        return self._painter.paint(frames, heard, places, start, latents, self._approached(frames[0]))
 
     def _fed_back(self, previous: Image.Image, frame: Frame) -> Image.Image:
         """Prepare the frame before for being painted over; a picture to start from stays as it is."""
@@ -112,6 +124,7 @@ class FrameMaker:
     @cached_property
     def _first_frame(self) -> Image.Image:
         """The frame whose colours are kept; on disk, so that they are the same in a later run."""
+        self._saver.flush()
         return load_picture(self.folder.frame(0))
 
     def _approached(self, frame: Frame) -> tuple[torch.Tensor, float] | None:
@@ -124,7 +137,8 @@ class FrameMaker:
     def _keeps_latents(self, index: int) -> bool:
         """Whether the latents of a painted frame are needed for frames that come later."""
         options = self.job.options
-        return options.cadence > 1 or (options.loop and options.over_pictures and index == 0)
+        chained = options.over_pictures and (options.chain == "latent" or (options.loop and index == 0))
+        return options.cadence > 1 or chained
 
     def _has_latents(self, index: int) -> bool:
         return self.folder.load_latents(index) is not None
@@ -133,6 +147,7 @@ class FrameMaker:
         """Load a frame that was painted."""
         import torch
 
+        self._saver.flush()
         latents = self.folder.load_latents(index)
         tensor = torch.from_numpy(np.zeros(0, dtype=np.float32) if latents is None else latents)
         where = {"device": self._painter.model.device, "dtype": self._painter.model.pipeline.unet.dtype}
@@ -150,8 +165,16 @@ class FrameMaker:
         if self.timeline.keys is not None:
             values["place"] = float(self._places[frame.index])
         own |= {"frame": frame.index, "seed": frame.seed, **({"values": values} if values else {})}
-        self.folder.save_frame(frame.index, picture, self._frame_recipe | own)
+        self._saver.save(self.folder.save_frame, frame.index, picture, self._frame_recipe | own)
         return frame
+
+    def flush(self) -> None:
+        """Wait until all frames that were made are saved."""
+        self._saver.flush()
+
+    @cached_property
+    def _saver(self) -> Saver:
+        return Saver()
 
     @cached_property
     def _frame_recipe(self) -> dict[str, Any]:

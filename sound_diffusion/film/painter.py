@@ -63,6 +63,7 @@ class FilmPainter:
         heard: Sequence[Heard],
         places: Sequence[float],
         start: Image.Image | None = None,
+        latents: torch.Tensor | None = None,
         approached: tuple[torch.Tensor, float] | None = None,
     ) -> list[Painted]:
         """Paint several frames at once.
@@ -76,6 +77,8 @@ class FilmPainter:
             Where each is along the way of the film, in frames; its noise is that of the place.
         start : PIL.Image.Image, optional
             A picture to paint over, for one frame.
+        latents : torch.Tensor, optional
+            Those that `start` was decoded from. Without them it is encoded.
         approached : (torch.Tensor, float), optional
             Latents that `start` is brought nearer to, and by how much, in [0, 1].
 
@@ -87,16 +90,18 @@ class FilmPainter:
         generators = seeded([frame.seed for frame in frames])
         over = None
         if start is not None and settings.strength < 1:
-            over = encode_pictures(self.model, [start], settings, generators)
+            over = latents
+            if over is None:
+                over = encode_pictures(self.model, [start], settings, generators)
             if approached is not None:
                 over = between(over, *approached)
             if settings.strength == 0:
                 picture = (
                     fit_picture(start, settings) if approached is None else self._decode(over, frames[0])
                 )
-                return [Painted(frames[0], over, picture)]
+                return [Painted(frames[0], over.contiguous(), picture)]
         conditionings = [self._condition(frame, each) for frame, each in zip(frames, heard, strict=True)]
-        latents = paint_latents(
+        painted = paint_latents(
             self.model,
             conditionings,
             generators,
@@ -105,9 +110,11 @@ class FilmPainter:
             noise=self._noise(places),
             on_step=self._bending(frames, settings, over is not None),
         )
-        pictures = decode_latents(self.model, latents, [frame.seed for frame in frames])
+        pictures = decode_latents(self.model, painted, [frame.seed for frame in frames])
+        # In memory as they are when they are loaded: the order there decides the last bits of what follows.
+        painted = painted.contiguous()
         return [
-            Painted(frame, latents[number : number + 1], picture)
+            Painted(frame, painted[number : number + 1], picture)
             for number, (frame, picture) in enumerate(zip(frames, pictures, strict=True))
         ]
 

@@ -189,6 +189,7 @@ class RunFolder:
         with contextlib.suppress(OSError):  # a player may hold it open
             self.in_progress.unlink(missing_ok=True)
         self._write_manifest({**manifest, "film": film})
+        _remove_files(self.latents(0).parent)
 
     def _read_manifest(self) -> dict[str, Any] | None:
         try:

@@ -34,6 +34,7 @@ from sound_diffusion.options.scheduled import scheduled
 from sound_diffusion.presets import preset_names, read_preset
 
 STRENGTH = 0.4
+CHAIN = "latent"
 CHANGE = "what changes over a film"
 SCHEDULED = (
     "strength", "guidance", "text_weight", "gain", "noise", "zoom", "angle", "translation_x", "translation_y",
@@ -81,6 +82,13 @@ class FilmOptions(BetweenFrames):
         label="window of {} s (--window)",
     )
     mode: str = picture_option("img2img", "over the last frame or not", choices=("img2img", "txt2img"))
+    chain: str | None = picture_option(
+        None,
+        "over what a frame is painted: the last one's latents, unless the picture has been changed since; or "
+        f"always its picture (default: the model's, else {CHAIN})",
+        choices=("latent", "picture"),
+        since=NEWER,
+    )
     seed: int = seed_option(42, "seed of the noise that becomes the first frame", entry="film_seed")
     textpromptend: str | None = text_option(None, "the words at the end of a film", needs=("textprompt",))
     prompts: PromptSchedule | None = text_option(
@@ -170,7 +178,7 @@ class FilmOptions(BetweenFrames):
             return
         for each in options_of(type(self)):
             value = getattr(self, each.name)
-            if (each.name in CAMERA and value != each.default) or (
+            if (each.name in (*CAMERA, "chain") and value != each.default) or (
                 each.name == "strength" and isinstance(value, Schedule)
             ):
                 raise ParameterError(
@@ -207,9 +215,9 @@ class FilmOptions(BetweenFrames):
 
     def with_declared(self, defaults: ModelDefaults) -> Self:
         """Fill in what a model declares for films; a strength there always is."""
-        declared = {"strength": STRENGTH, **defaults.film}
-        if not self.over_pictures:  # it is declared for frames that go on from each other
-            declared.pop("seed_mode", None)
+        declared = {"strength": STRENGTH, "chain": CHAIN, **defaults.film}
+        if not self.over_pictures:  # these are declared for frames that go on from each other
+            declared = {name: value for name, value in declared.items() if name in ("strength", "steps")}
         return replace(
             self, **{name: value for name, value in declared.items() if getattr(self, name) is None}
         )
