@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sound_diffusion.conditioning import Conditioning, condition_embedding
-from sound_diffusion.errors import PaintingError, ParameterError
+from sound_diffusion.errors import OutOfMemoryError, PaintingError, ParameterError
 from sound_diffusion.model.model import Model
 from sound_diffusion.options import verify
 from sound_diffusion.settings import PaintSettings, settings_for, steps_to_run
@@ -200,7 +200,7 @@ def _memory_errors() -> Iterator[None]:
             "out of memory|can't allocate memory", str(error)
         ):
             raise
-        raise PaintingError(
+        raise OutOfMemoryError(
             "the memory does not suffice for this picture",
             remedy="lower --H, --W or --n_samples, or use --low-memory",
         ) from error

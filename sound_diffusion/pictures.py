@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sound_diffusion.batches import Batches
 from sound_diffusion.conditioning import Conditioning, condition
 from sound_diffusion.errors import PaintingError, ParameterError
 from sound_diffusion.files import check_name, recipes_in, save_picture, write_atomically
@@ -17,10 +18,10 @@ from sound_diffusion.inputs import each_input
 from sound_diffusion.inspection import compare, statistics_table
 from sound_diffusion.job import Job
 from sound_diffusion.options import PictureOptions, all_options
-from sound_diffusion.painting import paint_batch
 from sound_diffusion.progress import ProgressBar, progress_bar
 from sound_diffusion.recipe import differences, prompt_text, versions
 from sound_diffusion.settings import steps_to_run
+from sound_diffusion.shards import Shard
 from sound_diffusion.sources import Heard, Source, find_sources
 from sound_diffusion.starting_pictures import load_picture
 from sound_diffusion.typing import FloatArray
@@ -53,8 +54,9 @@ def paint_pictures(options: PictureOptions) -> Iterator[Path]:
     sources = find_sources(options)
     _check(options, sources)
     job = Job.plan(options)
-    with progress_bar(_count_steps(job) * len(sources), "step", quiet=options.quiet) as bar:
-        yield from each_input(sources, lambda source: paint_source(source, job, bar))
+    own = _share(sources, options.shard)
+    with progress_bar(_count_steps(job) * len(own), "step", quiet=options.quiet, shard=options.shard) as bar:
+        yield from each_input(own, lambda source: paint_source(source, job, bar))
 
 
 def paint_source(source: Source, job: PictureJob, bar: ProgressBar) -> Iterator[Path]:
@@ -150,6 +152,13 @@ def _check(options: PictureOptions, sources: list[Source]) -> None:
             )
 
 
+def _share(sources: list[Source], shard: Shard) -> list[Source]:
+    """Return the sources of a share. Those of one name share a folder, whose pictures one process numbers."""
+    names = list(dict.fromkeys(source.name.casefold() for source in sources))
+    own = {names[item] for item in shard.share([1.0] * len(names))}
+    return [source for source in sources if source.name.casefold() in own]
+
+
 def _count_steps(job: PictureJob) -> int:
     """Count the denoising steps of one source."""
     steps = job.settings.steps if job.init_image is None else steps_to_run(job.settings)
@@ -166,16 +175,15 @@ def _paint(
     job: PictureJob, conditioning: Conditioning, batches: list[list[int]], bar: ProgressBar
 ) -> Iterator[tuple[Image.Image, dict[str, Any]]]:
     """Yield every picture with the entries of its recipe that are its own."""
-    # Batches gain nothing on a CPU, and a picture that was painted alone is made again alone, to the byte.
-    size = 1 if job.model.device == "cpu" else job.options.n_samples
-    for group in (group for seeds in batches for group in _groups(seeds, size)):
-        count = len(group)
-        starts = None if job.init_image is None else [job.init_image] * count
-        on_step = partial(bar().update, count)
-        pictures = paint_batch(job.model, [conditioning] * count, group, job.settings, starts, on_step)
-        own = {"first_seed": group[0], "n_samples": count, "n_iter": 1, "fixed_code": False}
-        for seed, picture in zip(group, pictures, strict=True):
-            yield picture, own | {"seed": seed}
+    painter = Batches(job.options.n_samples)
+    for group in (group for seeds in batches for group in _groups(seeds, job.options.n_samples)):
+        starts = None if job.init_image is None else [job.init_image] * len(group)
+        conditionings, seeds = [conditioning] * len(group), iter(group)
+        for pictures in painter.paint(job.model, conditionings, group, job.settings, starts, bar().update):
+            painted = list(islice(seeds, len(pictures)))
+            own = {"first_seed": painted[0], "n_samples": len(painted), "n_iter": 1, "fixed_code": False}
+            for seed, picture in zip(painted, pictures, strict=True):
+                yield picture, own | {"seed": seed}
 
 
 def _groups(seeds: list[int], size: int) -> list[list[int]]:

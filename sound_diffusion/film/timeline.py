@@ -7,7 +7,7 @@ and any length.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -147,7 +147,7 @@ class SampleBuffer:
 
 
 def frame_features(
-    blocks: Iterator[FloatArray], timeline: Timeline, width: int, start: int = 0
+    blocks: Iterator[FloatArray], timeline: Timeline, width: int, indices: Iterable[int] | None = None
 ) -> Iterator[tuple[Frame, FloatArray]]:
     """Evaluate the feature of frame after frame, in memory that does not grow with the sound.
 
@@ -158,8 +158,8 @@ def frame_features(
     timeline : Timeline
     width : int
         Columns D: the width of the model's cross-attention.
-    start : int
-        The frame to begin with.
+    indices : iterable of int, optional
+        Which frames, ascending; all of them if None.
 
     Yields
     ------
@@ -169,7 +169,7 @@ def frame_features(
     """
     before, after = get_feature(timeline.feature).reach(width)
     buffer = SampleBuffer(blocks)
-    for index in range(start, len(timeline)):
+    for index in range(len(timeline)) if indices is None else indices:
         frame = timeline[index]
         moments = frame.moments
         first = max(int(moments[0]) - before, 0)

@@ -153,7 +153,9 @@ class FilmOptions(Options):
         group=CHANGE,
     )
     allow_flashing: bool = option(False, "do not warn of films that flash", group=CHANGE)
-    batch_size: int = count_option(1, "frames at once with --mode txt2img")
+    batch_size: int | None = count_option(
+        None, "frames at once with --mode txt2img (default: as many as the memory of a GPU takes)"
+    )
     preview: int | None = count_option(
         None, "make a film of every N-th frame, to judge by", label="every {}-th frame (--preview)"
     )
@@ -165,7 +167,7 @@ class FilmOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.mode == "img2img" and self.batch_size > 1:
+        if self.mode == "img2img" and (self.batch_size or 1) > 1:
             raise ParameterError(
                 f"--batch-size {self.batch_size} with --mode img2img", "1: each frame needs the one before"
             )
@@ -188,7 +190,7 @@ class FilmOptions(Options):
                     f"{each.flag} {shorten(str(value))} with --mode txt2img",
                     "--mode img2img, where each frame goes on from the one before",
                 )
-        if self.batch_size > 1 and isinstance(self.guidance, Schedule):
+        if (self.batch_size or 1) > 1 and isinstance(self.guidance, Schedule):
             raise ParameterError(
                 f"--batch-size {self.batch_size} with a --scale that changes", "1, or one number"
             )
@@ -217,7 +219,9 @@ class FilmOptions(Options):
         return self.mode == "img2img"
 
     def completed(self, settings: Mapping[str, Any], defaults: ModelDefaults) -> Self:
-        """Fill in the window and the mode of the seeds as well: a fixed seed makes chained pictures bloom."""
+        """Fill in window, batches of one and the mode of the seeds; a fixed seed makes chained pictures bloom."""
         window = Fraction(str(defaults.window)) if self.window is None and defaults.window else self.window
         seed_mode = self.seed_mode or ("increment" if self.over_pictures else "fixed")
-        return replace(self, **settings, window=window, seed_mode=seed_mode)
+        alone = self.over_pictures or isinstance(self.guidance, Schedule)
+        batch_size = 1 if alone else self.batch_size
+        return replace(self, **settings, window=window, seed_mode=seed_mode, batch_size=batch_size)
