@@ -68,7 +68,7 @@ def hold(folder: Path, *, wait: bool, announce: bool = True, name: str = LOCK_NA
 
 
 def holder(path: Path) -> str | None:
-    """Say who holds the lock of a file, which is not this process; None where nobody does, and the file goes."""
+    """Say which other process holds the lock of a file; None where none does, and the file goes."""
     from filelock import Timeout
 
     lock = _lock(path)

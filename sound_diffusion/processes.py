@@ -74,7 +74,8 @@ def join() -> Processes:
         return Processes()
     import torch
     from accelerate import PartialState
-    from torch.distributed.distributed_c10d import PrefixStore, TCPStore
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+    from torch.distributed.distributed_c10d import PrefixStore
 
     # gloo, since no tensors are exchanged: NCCL would take memory of every GPU.
     state = PartialState(cpu=not torch.cuda.is_available(), backend="gloo", timeout=LONGEST_WAIT)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 
-from sound_diffusion.model.cymatics import SOUND_ENCODER
+from sound_diffusion.model.sound_encoder import SOUND_ENCODER
 from training import autoencoder, dataset, unet
 
 WORK = Path(__file__).parent / "work"

@@ -19,8 +19,9 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from sound_diffusion.model.cymatics import SOUND_ENCODER, SoundEncoder, mirrored
+from sound_diffusion.model.mirrored import mirrored
 from sound_diffusion.model.picture_language import GROUPS
+from sound_diffusion.model.sound_encoder import SOUND_ENCODER, SoundEncoder
 from training import dataset
 from training.loop import Clock, LoopOptions, Step, fit, load_average, make_accelerator
 

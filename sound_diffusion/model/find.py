@@ -58,10 +58,10 @@ class ModelDefaults:
     window : float or None
         Seconds of sound in a frame of a film. None: the duration of one frame.
     sound_encoder : bool
-        Whether :class:`sound_diffusion.model.cymatics.SoundEncoder`, in the folder sound_encoder/, reads
+        Whether :class:`sound_diffusion.model.sound_encoder.SoundEncoder`, in the folder sound_encoder/, reads
         every embedding before the UNet does.
     mirrored_noise : bool
-        Whether noise is :func:`sound_diffusion.model.cymatics.mirrored`, and latents after every step.
+        Whether noise is :func:`sound_diffusion.model.mirrored.mirrored`, and latents after every step.
     """
 
     steps: int = 50
