@@ -219,7 +219,7 @@ class FilmOptions(Options):
         return self.mode == "img2img"
 
     def completed(self, settings: Mapping[str, Any], defaults: ModelDefaults) -> Self:
-        """Fill in window, batches and mode of the seeds as well: a fixed seed makes chained pictures bloom."""
+        """Fill in window, batches and mode of the seeds; a fixed seed makes chained pictures bloom."""
         window = Fraction(str(defaults.window)) if self.window is None and defaults.window else self.window
         seed_mode = self.seed_mode or ("increment" if self.over_pictures else "fixed")
         alone = self.over_pictures or isinstance(self.guidance, Schedule)
