@@ -19,7 +19,7 @@ from sound_diffusion.latents import (
     seeded,
 )
 from sound_diffusion.model.model import Model
-from sound_diffusion.settings import PaintSettings, settings_for, steps_to_run
+from sound_diffusion.settings import PaintSettings, settings_for, steps_of_schedule, steps_to_run
 
 if TYPE_CHECKING:
     import torch
@@ -179,8 +179,6 @@ def paint_latents(
     generators = seeded(seeds)
     if noise is None:
         noise = latent_noise(model, generators, settings)
-    if over is not None:
-        steps_to_run(settings)
     conditioning = Conditioning.stack(
         [each if isinstance(each, Conditioning) else condition_embedding(model, each) for each in embeddings]
     )
@@ -194,7 +192,6 @@ def paint_latents(
         painted = pipeline(
             **_prompt_arguments(model, conditioning),
             **_beginning(pipeline, noise.to(model.device), over, settings),
-            num_inference_steps=settings.steps,
             guidance_scale=settings.guidance,
             eta=settings.eta,
             generator=generators,
@@ -208,14 +205,21 @@ def paint_latents(
 def _beginning(
     pipeline: Any, noise: torch.Tensor, start: torch.Tensor | None, settings: PaintSettings
 ) -> dict[str, Any]:
-    """Return the arguments of a pipeline that say what the first step begins with."""
+    """Return the arguments of a pipeline that say what it begins with, and how many steps there are."""
     if start is None:
-        return {"height": settings.height, "width": settings.width, "latents": noise}
+        size = {"height": settings.height, "width": settings.width}
+        return {"num_inference_steps": settings.steps, "latents": noise, **size}
+    scheduler = pipeline.scheduler
+    # Latent consistency models divide the 50 steps that they were distilled from.
+    most = scheduler.config.get("original_inference_steps") or scheduler.config.num_train_timesteps
+    n_steps = max(min(steps_of_schedule(settings), most), settings.steps)
+    # The pipelines round the share of the steps down, and half a step keeps it from falling short of a whole.
+    strength = min((steps_to_run(settings) + 0.5) / n_steps, 1.0)
     # In the order of the img2img pipelines, which draw the noise themselves: some schedulers keep count.
-    pipeline.scheduler.set_timesteps(settings.steps, device=noise.device)
-    timesteps, _ = pipeline.get_timesteps(settings.steps, settings.strength, noise.device)
-    noisy = pipeline.scheduler.add_noise(start.to(noise.device), noise, timesteps[:1].repeat(len(start)))
-    return {"image": noisy, "strength": settings.strength}
+    scheduler.set_timesteps(n_steps, device=noise.device)
+    timesteps, _ = pipeline.get_timesteps(n_steps, strength, noise.device)
+    noisy = scheduler.add_noise(start.to(noise.device), noise, timesteps[:1].repeat(len(start)))
+    return {"num_inference_steps": n_steps, "image": noisy, "strength": strength}
 
 
 def _prompt_arguments(model: Model, conditioning: Conditioning) -> dict[str, torch.Tensor]:

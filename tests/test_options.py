@@ -100,7 +100,7 @@ def needs_of(each):
     ("declared", "name"),
     [
         (declared, each.name)
-        for declared in SCRIPTS
+        for declared in (PictureOptions, FilmOptions)  # what is heard live becomes a film
         for each in options_of(declared)
         if each.decides and each.entry != "sound"
     ],

@@ -16,7 +16,7 @@ from sound_diffusion.film.schedules import Schedule
 from sound_diffusion.film.timeline import Frame, Timeline
 from sound_diffusion.film.variables import TIME_VARIABLES, Series, Variables, no_beats, read_series
 from sound_diffusion.options.films import SCHEDULED, FilmOptions
-from sound_diffusion.settings import PaintSettings
+from sound_diffusion.settings import PaintSettings, gives_a_step
 from sound_diffusion.sound.descriptors import DESCRIPTORS, Descriptors, describe_stream
 from sound_diffusion.sources import SoundSource
 from sound_diffusion.typing import DoubleArray
@@ -78,9 +78,21 @@ class Controls:
         changed: dict[str, Any] = {
             name: self._number(name, position) for name in ("strength", "guidance") if name in self.numbers
         }
-        if "strength" in changed and int(settings.steps * changed["strength"]) == 0:
-            changed["strength"] = 0.0
-        return replace(settings, **changed)
+        settings = replace(settings, **changed)
+        return settings if gives_a_step(settings) else replace(settings, strength=0.0)
+
+    def check_steps(self, settings: PaintSettings) -> None:
+        """Raise ParameterError for a strength that is not 0 by intention, and yet gives no frame a step."""
+        strengths = self.numbers.get("strength", np.zeros(0))[:: self.stride]
+        painted_over = strengths if self.options.init_image is not None else strengths[1:]
+        steps = settings.steps
+        if painted_over.any() and not settings.few_steps and not (painted_over * steps >= 1).any():
+            raise ParameterError(
+                f"--strength {self.options.strength}: at most {painted_over.max():.4g}, "
+                f"of {steps} steps none",
+                f"{1 / steps:.4g} or more at some frame",
+                "raise --strength or --ddim_steps",
+            )
 
     def forgets_all(self, index: int) -> bool:
         """Whether the frame of an index owes nothing to the one before."""
@@ -188,8 +200,6 @@ def work_out(options: FilmOptions, sound: SoundSource, timeline: Timeline) -> Co
     heard = hear(sound, timeline) if listens else None
     variables = variables_of(options, timeline, heard)
     numbers = {name: schedule.evaluate(variables) for name, schedule in schedules.items()}
-    if "strength" in numbers:
-        _check_steps(options, numbers["strength"][:: timeline.stride])
     steps = None if prompts is None else prompts.steps(variables)
     return Controls(options, timeline.stride, numbers, steps)
 
@@ -218,15 +228,3 @@ def _nonempty(blocks: Iterator[Any]) -> Iterator[Any]:
 
 def _series(options: FilmOptions) -> Series | None:
     return None if options.series is None else read_series(options.series, frozenset(DESCRIPTORS))
-
-
-def _check_steps(options: FilmOptions, strengths: DoubleArray) -> None:
-    """Refuse a strength that is never 0 by intention, and yet gives no frame a step."""
-    steps = options.steps or 1
-    painted_over = strengths if options.init_image is not None else strengths[1:]
-    if painted_over.any() and not (painted_over * steps >= 1).any():
-        raise ParameterError(
-            f"--strength {options.strength}: at most {painted_over.max():.4g}, of {steps} steps none",
-            f"{1 / steps:.4g} or more at some frame",
-            "raise --strength or --ddim_steps",
-        )

@@ -40,9 +40,9 @@ def describe_films(options: FilmOptions) -> Iterator[str]:
         if not (options.paths or options.input_folder or options.from_file):
             return
     paths = find_sounds(options.paths, options.input_folder, options.from_file)
-    wanted = _wanted(options)
-    check_controls(options, *wanted.values())
     job = Job.plan(options)
+    wanted = _wanted(job.options)
+    check_controls(options, *wanted.values())
     sounds = [SoundSource(path, job.options) for path in paths]
     yield from each_input(sounds, lambda sound: _describe(sound, job.options, wanted))
 

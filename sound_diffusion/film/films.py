@@ -77,6 +77,7 @@ def make_film(sound: SoundSource, job: FilmJob, bar: ProgressBar, number: int = 
         return
     timeline = _timeline(sum(map(len, sound.stream())), options)
     controls = work_out(options, sound, timeline)
+    controls.check_steps(job.settings)
     segments = divide(controls, timeline)
     own = [segments[item] for item in options.shard.share([each.cost for each in segments], number)]
     run = FilmRun(sound, job, timeline, controls, folder, job.recipe | sound.entries(job.defaults), own)

@@ -90,7 +90,7 @@ class FilmRun:
         """Paint frame after frame, and save those that are missing."""
         chained = self.job.options.over_pictures
         parts = [part for frames in own if (part := _part_to_paint(frames, missing, model, chained=chained))]
-        if self.controls.keeps_colors and 0 not in own[0] and any(self.folder.missing([0])):
+        if self.controls.keeps_colors and 0 not in own[0] and not self.folder.has(0):
             parts.insert(0, range(1))  # all of them need it; whoever is first saves it
         recipe = self.recipe | {"device": model.device, "precision": model.precision, "versions": versions()}
         self._compare_arithmetic(recipe)
@@ -100,7 +100,7 @@ class FilmRun:
         for part in parts:
             painted = self._paint_chain if chained else self._paint_batches
             for frame, picture in painted(model, part, islice(features, len(part))):
-                if any(self.folder.missing([frame.index])):
+                if not self.folder.has(frame.index):
                     own_entries: dict[str, Any] = {"frame": frame.index, "seed": frame.seed}
                     if values := self.controls.values(frame):
                         own_entries["values"] = values

@@ -195,9 +195,13 @@ class RunFolder:
     def _has_frames(self) -> bool:
         return any(self.frames.glob("*.png"))
 
+    def has(self, index: int) -> bool:
+        """Whether a frame is there, and whole."""
+        return _is_whole(self.frame(index))
+
     def missing(self, indices: Iterable[int]) -> Iterator[int]:
         """Yield the frames that are not there, or not whole."""
-        return (index for index in indices if not _is_whole(self.frame(index)))
+        return (index for index in indices if not self.has(index))
 
     def save_frame(self, index: int, picture: Image.Image, recipe: Mapping[str, Any]) -> None:
         """Save a frame with its recipe inside."""

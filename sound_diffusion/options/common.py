@@ -64,6 +64,7 @@ class Options:
     """What all scripts take."""
 
     script: ClassVar[str]
+    left_out: ClassVar[frozenset[str]] = frozenset()  # options of a base that it does not take
 
     paths: tuple[Path, ...]
     input_folder: Path | None = option(None, "use every sound in it", "--input_folder", metavar="FOLDER")
@@ -160,6 +161,10 @@ class Options:
     def over_pictures(self) -> bool:
         """Whether pictures are painted over others, so that the strength has to give a step."""
         return self.init_image is not None
+
+    def with_declared(self, defaults: ModelDefaults) -> Self:
+        """Fill in what a model declares for this script in particular."""
+        return self
 
     def completed(self, settings: Mapping[str, Any], defaults: ModelDefaults) -> Self:
         """Fill in how the model paints, and what else it declares, for a recipe that leaves nothing open."""

@@ -35,6 +35,7 @@ from sound_diffusion.options.declaration import FORMULA, above, fraction, option
 from sound_diffusion.presets import preset_names, read_preset
 
 NEWER = "0.2.0"
+STRENGTH = 0.4
 CHANGE = "what changes over a film"
 SCHEDULED = (
     "strength", "guidance", "text_weight", "gain", "noise", "zoom", "angle", "translation_x", "translation_y"
@@ -75,7 +76,11 @@ class FilmOptions(Options):
         label="{} frames a second (--fps)",
     )
     strength: Scheduled | None = _scheduled(
-        picture_option, "--strength", Limits(0, 1), 0.4, "how much of the last frame is forgotten"
+        picture_option,
+        "--strength",
+        Limits(0, 1),
+        None,
+        f"how much of the last frame is forgotten (default: the model's, else {STRENGTH})",
     )
     guidance: Scheduled | None = _scheduled(scale_option, "--scale", Limits())
     text_weight: Scheduled | None = _scheduled(share_option, "--text-weight", Limits(0, 1))
@@ -217,6 +222,15 @@ class FilmOptions(Options):
     def over_pictures(self) -> bool:
         """Whether each frame is painted over the one before."""
         return self.mode == "img2img"
+
+    def with_declared(self, defaults: ModelDefaults) -> Self:
+        """Fill in what a model declares for films; a strength there always is."""
+        declared = {"strength": STRENGTH, **defaults.film}
+        if not self.over_pictures:  # it is declared for frames that go on from each other
+            declared.pop("seed_mode", None)
+        return replace(
+            self, **{name: value for name, value in declared.items() if getattr(self, name) is None}
+        )
 
     def completed(self, settings: Mapping[str, Any], defaults: ModelDefaults) -> Self:
         """Fill in window, batches and mode of the seeds; a fixed seed makes chained pictures bloom."""
