@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
-from sound_diffusion.conditioning import Conditioning
 from sound_diffusion.errors import OutOfMemoryError
-from sound_diffusion.model.model import Model
-from sound_diffusion.painting import paint_batch
-from sound_diffusion.settings import PaintSettings
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 logger = logging.getLogger(__name__)
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 
 class Batches:
-    """Paints pictures in batches, which become smaller where the memory does not suffice.
+    """Paints in batches, which become smaller where the memory does not suffice.
 
     On a CPU every picture is painted alone: a batch gains nothing there, and so the bytes of a picture do not
     depend on its company.
@@ -36,47 +32,42 @@ class Batches:
         self._size, self._announce = largest, announce
 
     def paint(
-        self,
-        model: Model,
-        conditionings: Sequence[Conditioning],
-        seeds: Sequence[int],
-        settings: PaintSettings,
-        init_images: Sequence[Image.Image] | None = None,
-        on_step: Callable[[int], object] | None = None,
-    ) -> Iterator[list[Image.Image]]:
-        """Paint pictures, as :func:`sound_diffusion.painting.paint_batch` takes them.
+        self, device: str, items: Sequence[Item], paint: Callable[[Sequence[Item]], list[Result]]
+    ) -> Iterator[tuple[Sequence[Item], list[Result]]]:
+        """Paint some items.
 
         Parameters
         ----------
-        on_step : callable, optional
-            Called after each denoising step with the number of pictures that took it.
+        device : str
+            Of the model.
+        items : sequence
+        paint : callable
+            Paints several items at once.
 
         Yields
         ------
-        pictures : list of PIL.Image.Image
-            Of every batch, in order.
+        batch : sequence
+            Of the items, in order.
+        painted : list
+            What `paint` made of it.
 
         Raises
         ------
         OutOfMemoryError
-            If the memory does not suffice for one picture.
+            If the memory does not suffice for one item.
         """
         done = 0
-        while done < len(seeds):
-            size = 1 if model.device == "cpu" else self._size
-            batch = slice(done, done + size)
-            count = len(seeds[batch])
-            report = None if on_step is None else lambda count=count: on_step(count)
-            starts = None if init_images is None else init_images[batch]
+        while done < len(items):
+            batch = items[done : done + (1 if device == "cpu" else self._size)]
             try:
-                pictures = paint_batch(model, conditionings[batch], seeds[batch], settings, starts, report)
+                painted = paint(batch)
             except OutOfMemoryError:
-                if count == 1:
+                if len(batch) == 1:
                     raise
-                self._shrink(count)
-                continue
-            yield pictures
-            done += count
+                self._shrink(len(batch))
+            else:
+                yield batch, painted
+                done += len(batch)
 
     def _shrink(self, count: int) -> None:
         """Halve the size of a batch of `count` that was too large, and give back what it took."""

@@ -75,8 +75,11 @@ class Job(Generic[AnyOptions]):
         wanted = {name: getattr(options, name) for name in PAINTED if hasattr(options, name)}
         scheduled = {name: value for name, value in wanted.items() if isinstance(value, Schedule)}
         settings = settings_for(defaults, **wanted | dict.fromkeys(scheduled))
+        n_steps = settings.steps
         if options.over_pictures and "strength" not in scheduled:
-            steps_to_run(settings)
+            n_steps = steps_to_run(settings)
+        for bend in options.bend:
+            bend.check(n_steps)
         _check_reader(options)
         if options.negative_prompt and settings.guidance <= 1 and "guidance" not in scheduled:
             logger.warning(

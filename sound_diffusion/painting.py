@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from sound_diffusion.bending import Bending
 from sound_diffusion.conditioning import Conditioning, condition_embedding
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.latents import (
@@ -83,6 +84,7 @@ def paint_batch(
     settings: PaintSettings,
     init_images: Sequence[Image.Image] | None = None,
     on_step: Callable[[], object] | None = None,
+    bending: Bending | None = None,
 ) -> list[Image.Image]:
     """Paint several embeddings at once.
 
@@ -102,6 +104,8 @@ def paint_batch(
         but for their size, 1 forgets them.
     on_step : callable, optional
         Called after each denoising step.
+    bending : Bending, optional
+        What is done to the latents between the steps.
 
     Returns
     -------
@@ -123,9 +127,10 @@ def paint_batch(
         steps_to_run(settings)
         start = encode_pictures(model, init_images, settings, generators)
 
-    def after_step(_index: int, _latents: torch.Tensor) -> None:
+    def after_step(index: int, latents: torch.Tensor) -> torch.Tensor | None:
         if on_step is not None:
             on_step()
+        return None if bending is None else bending(index, latents)
 
     latents = paint_latents(model, embeddings, generators, settings, start, on_step=after_step)
     return decode_latents(model, latents, seeds)

@@ -20,10 +20,10 @@ from PIL import Image
 
 import audio2img
 import audio2video
-from sound_diffusion import batches
 from sound_diffusion import recipe as recipes
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.errors import VideoError
+from sound_diffusion.film import making, painter
 from sound_diffusion.film import run as film_run
 from sound_diffusion.locks import hold
 from sound_diffusion.model import load as models
@@ -159,7 +159,7 @@ def test_two_runs_give_the_same_bytes(make, tmp_path):
 
 def test_a_finished_film_is_not_made_again(make, monkeypatch):
     first = make("--fps", 5)
-    monkeypatch.setattr(film_run, "paint_batch", None)
+    monkeypatch.setattr(painter, "paint_latents", None)
     monkeypatch.setattr(film_run, "encode_film", None)
     assert make("--fps", 5) == first
 
@@ -203,7 +203,7 @@ def test_batches_give_every_frame(make, tmp_path):
 
 def interrupt_after(monkeypatch, count, error):
     """Let painting fail with `error` after `count` calls."""
-    paint, calls = film_run.paint_batch, []
+    paint, calls = painter.paint_latents, []
 
     def failing(*args, **kwargs):
         if len(calls) == count:
@@ -211,8 +211,7 @@ def interrupt_after(monkeypatch, count, error):
         calls.append(1)
         return paint(*args, **kwargs)
 
-    for module in (film_run, batches):
-        monkeypatch.setattr(module, "paint_batch", failing)
+    monkeypatch.setattr(painter, "paint_latents", failing)
 
 
 @pytest.mark.parametrize("flags", [(), ("--mode", "txt2img", "--batch-size", "2")])
@@ -238,7 +237,7 @@ def test_frames_of_another_precision_are_named(make, tmp_path, monkeypatch):
     assert recipes.read_recipe(tmp_path / "out/noise/frames/00002.png")["precision"] == "full"
     monkeypatch.setattr(models, "cpu_precision", lambda n_parameters: "autocast")
     said = []
-    monkeypatch.setattr(film_run.logger, "warning", lambda text, *values: said.append(text % values))
+    monkeypatch.setattr(making.logger, "warning", lambda text, *values: said.append(text % values))
     assert make("--fps", 10)[0] == 0
     assert "00002.png was painted on cpu in precision full, what follows on cpu in autocast" in said[0]
 
@@ -392,7 +391,7 @@ def test_a_broken_manifest_is_named(make, tmp_path):
 @pytest.mark.parametrize("suffix", [".webm", ".mkv", ".gif"])
 def test_other_formats_need_no_new_frames(suffix, make, tmp_path, monkeypatch):
     make("--fps", 5)
-    monkeypatch.setattr(film_run, "paint_batch", None)
+    monkeypatch.setattr(painter, "paint_latents", None)
     code, out, _ = make("--fps", 5, "--output", suffix)
     assert (code, out) == (0, [str(tmp_path / "out" / "noise" / f"noise{suffix}")])
     assert n_frames_in(out[0]) == 4
@@ -553,7 +552,7 @@ def test_ffmpeg_dying_leaves_the_frames(make, tmp_path, monkeypatch):
     assert len(err) == 1
     assert "Killed by a test" in err[0]
     assert len(frames_of(tmp_path / "out" / "noise")) == 4
-    monkeypatch.setattr(film_run, "paint_batch", None)
+    monkeypatch.setattr(painter, "paint_latents", None)
     assert make("--fps", 5)[0] == 0
 
 

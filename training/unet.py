@@ -364,8 +364,8 @@ def train(
     return fit(accelerator, model, folder / "unet.pt", loop, start)
 
 
-def load_trained(folder: Path, options: UNetOptions | None = None) -> Painter:
-    """Read the averaged weights of a work folder, in float32, ready to use."""
+def load_trained(folder: Path, options: UNetOptions | None = None, checkpoint: str = "unet.pt") -> Painter:
+    """Read the averaged weights of a checkpoint in a work folder, in float32, ready to use."""
     model = Painter(options or UNetOptions())
-    load_average(folder / "unet.pt", model)
+    load_average(folder / checkpoint, model)
     return model.eval()

@@ -76,10 +76,11 @@ def make_film(sound: SoundSource, job: FilmJob, bar: ProgressBar, number: int = 
     if options.skip_existing and film.exists():
         return
     timeline = _timeline(sum(map(len, sound.stream())), options)
+    timeline.check_length()
     controls = work_out(options, sound, timeline)
     controls.check_steps(job.settings)
     segments = divide(controls, timeline)
-    own = [segments[item] for item in options.shard.share([each.cost for each in segments], number)]
+    own = [segments[item].frames for item in options.shard.share([each.cost for each in segments], number)]
     run = FilmRun(sound, job, timeline, controls, folder, job.recipe | sound.entries(job.defaults), own)
     manifest = {
         "request": run.recipe,
@@ -161,4 +162,7 @@ def _timeline(n_samples: int, options: FilmOptions) -> Timeline:
         seed=options.seed,
         seed_mode=options.seed_mode or "increment",
         stride=options.preview or 1,
+        cadence=options.cadence,
+        interpolate=options.interpolate,
+        loop=options.loop,
     )

@@ -1,4 +1,4 @@
-"""A film in the making: its frames, each painted where it is missing, and the film that they become."""
+"""A film in the making: its frames, each made where it is missing, and the film that they become."""
 
 from __future__ import annotations
 
@@ -6,41 +6,29 @@ import io
 import json
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import chain, islice
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sound_diffusion.batches import Batches
-from sound_diffusion.conditioning import Conditioning, condition
 from sound_diffusion.errors import OutputError, VideoError
 from sound_diffusion.files import make_folder, write_atomically
-from sound_diffusion.film.camera import feed_back
 from sound_diffusion.film.controls import Controls
 from sound_diffusion.film.flashes import MOST_FLASHES, flashing_times, relative_luminance
+from sound_diffusion.film.making import FrameMaker
 from sound_diffusion.film.run_folder import RunFolder
-from sound_diffusion.film.segments import LARGEST_BATCH, Segment
-from sound_diffusion.film.timeline import Frame, Timeline, frame_features
+from sound_diffusion.film.timeline import Timeline
 from sound_diffusion.film.video import Film, SoundTrack, encode_film
 from sound_diffusion.job import Job
-from sound_diffusion.model.model import Model
 from sound_diffusion.options import FilmOptions
-from sound_diffusion.painting import paint_batch
 from sound_diffusion.progress import ProgressBar, extend
-from sound_diffusion.recipe import read_recipe, versions
 from sound_diffusion.sources import SoundSource
 from sound_diffusion.starting_pictures import load_picture
-from sound_diffusion.typing import FloatArray
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 logger = logging.getLogger(__name__)
 
 FilmJob = Job[FilmOptions]
-Features = Iterator[tuple[Frame, FloatArray]]
 # The film so far is made again after this much work, and never takes more than a tenth of the time.
 IN_PROGRESS_SECONDS = 180.0
 IN_PROGRESS_SHARE = 0.1
@@ -52,7 +40,7 @@ class FilmRun:
 
     Attributes
     ----------
-    segments : list of Segment
+    segments : list of range
         Those that this process paints.
     """
 
@@ -62,21 +50,21 @@ class FilmRun:
     controls: Controls
     folder: RunFolder
     recipe: dict[str, Any]
-    segments: list[Segment]
+    segments: list[range]
 
     def paint(self, bar: ProgressBar) -> None:
         """Paint what is missing of the segments of this process."""
         make_folder(self.folder.frames)
-        own = [segment.frames for segment in self.segments]
-        missing = set(self.folder.missing(chain.from_iterable(own)))
-        n_own = sum(map(len, own))
+        missing = set(self.folder.missing(chain.from_iterable(self.segments)))
+        n_own = sum(map(len, self.segments))
         extend(bar(), n_own, n_own - len(missing))
         if not missing:
             return
         refresh_at, began = IN_PROGRESS_SECONDS, time.monotonic()
-        model = self.job.model
+        parts = (self.job, self.timeline, self.controls, self.folder, self.recipe)
+        maker = FrameMaker(partial(self.sound.stream, warn=False), *parts)
         bar().unpause()
-        for frame in self._paint_frames(model, own, missing):
+        for frame in maker.make(self.segments):
             if frame.index in missing:
                 missing.remove(frame.index)
                 bar().update()
@@ -85,90 +73,6 @@ class FilmRun:
                 self._encode_draft()
                 cost = time.monotonic() - began - elapsed
                 refresh_at = elapsed + cost + max(IN_PROGRESS_SECONDS, cost / IN_PROGRESS_SHARE)
-
-    def _paint_frames(self, model: Model, own: list[range], missing: set[int]) -> Iterator[Frame]:
-        """Paint frame after frame, and save those that are missing."""
-        chained = self.job.options.over_pictures
-        parts = [part for frames in own if (part := _part_to_paint(frames, missing, model, chained=chained))]
-        if self.controls.keeps_colors and 0 not in own[0] and not self.folder.has(0):
-            parts.insert(0, range(1))  # all of them need it; whoever is first saves it
-        recipe = self.recipe | {"device": model.device, "precision": model.precision, "versions": versions()}
-        self._compare_arithmetic(recipe)
-        features = frame_features(
-            self.sound.stream(warn=False), self.timeline, model.width, chain.from_iterable(parts)
-        )
-        for part in parts:
-            painted = self._paint_chain if chained else self._paint_batches
-            for frame, picture in painted(model, part, islice(features, len(part))):
-                if not self.folder.has(frame.index):
-                    own_entries: dict[str, Any] = {"frame": frame.index, "seed": frame.seed}
-                    if values := self.controls.values(frame):
-                        own_entries["values"] = values
-                    self.folder.save_frame(frame.index, picture, recipe | own_entries)
-                yield frame
-
-    def _paint_chain(
-        self, model: Model, part: range, features: Features
-    ) -> Iterator[tuple[Frame, Image.Image]]:
-        """Paint each frame over the one before; the previous picture is the state."""
-        previous = self.job.init_image
-        if part.start:
-            anew = self.controls.forgets_all(part.start)
-            previous = None if anew else load_picture(self.folder.frame(part.start - 1))
-        for frame, matrix in features:
-            starts = None if previous is None else [self._fed_back(previous, frame)]
-            settings = self.controls.settings(self.job.settings, frame)
-            conditioning = self._condition(model, frame, matrix)
-            previous = paint_batch(model, [conditioning], [frame.seed], settings, starts)[0]
-            yield frame, previous
-
-    def _paint_batches(
-        self, model: Model, _part: range, features: Features
-    ) -> Iterator[tuple[Frame, Image.Image]]:
-        """Paint frames that owe nothing to each other."""
-        frames, matrices = zip(*features, strict=True)
-        conditionings = [
-            self._condition(model, frame, matrix) for frame, matrix in zip(frames, matrices, strict=True)
-        ]
-        settings = self.controls.settings(self.job.settings, frames[0])
-        batches = self._batches.paint(model, conditionings, [frame.seed for frame in frames], settings)
-        yield from zip(frames, chain.from_iterable(batches), strict=True)
-
-    @cached_property
-    def _batches(self) -> Batches:
-        wanted = self.job.options.batch_size
-        return Batches(wanted or LARGEST_BATCH, announce=wanted is not None)
-
-    def _condition(self, model: Model, frame: Frame, matrix: FloatArray) -> Conditioning:
-        words, position = self.controls.words(self.job.words, frame, self.timeline.position(frame))
-        scaling, feature = self.recipe["scaling"], self.recipe["feature"]
-        return condition(model, matrix, scaling, words, position, self.controls.gain(frame), feature)
-
-    def _fed_back(self, previous: Image.Image, frame: Frame) -> Image.Image:
-        """Prepare the frame before for being painted over; a picture to start from stays as it is."""
-        feedback = self.controls.feedback(frame)
-        if frame.index == 0:
-            return previous
-        return feed_back(previous, feedback, self._first_frame if self.controls.keeps_colors else None)
-
-    @cached_property
-    def _first_frame(self) -> Image.Image:
-        """The frame whose colours are kept; on disk, so that they are the same in a later run."""
-        return load_picture(self.folder.frame(0))
-
-    def _compare_arithmetic(self, recipe: dict[str, Any]) -> None:
-        """Say so where frames were painted on another device or in another precision than the next ones."""
-        whole = set(range(len(self.timeline))).difference(self.folder.missing(range(len(self.timeline))))
-        if not whole:
-            return
-        frame = self.folder.frame(max(whole))
-        earlier = read_recipe(frame)
-        was, now = (tuple(made.get(entry) for entry in ("device", "precision")) for made in (earlier, recipe))
-        if was != now:
-            logger.warning(
-                "%s was painted on %s in precision %s, what follows on %s in %s: the film will not be the "
-                "same to the byte (--force starts over)", frame, *was, *now,
-            )  # fmt: skip
 
     def finish(self, path: Path, manifest: dict[str, Any], film: dict[str, Any]) -> bool:
         """Put the film together, if all frames are there and nobody has; say whether that was done.
@@ -250,15 +154,3 @@ class FilmRun:
         else:
             with write_atomically(path) as file:
                 file.write(sheet.getbuffer())
-
-
-def _part_to_paint(frames: range, missing: set[int], model: Model, *, chained: bool) -> range:
-    """Return the frames of a segment that have to be painted for those that are missing.
-
-    A chain goes on from the last frame before the gap. On a GPU a whole batch is painted again, so that every
-    frame is made in the same company as in one go.
-    """
-    first = next((index for index in frames if index in missing), frames.stop)
-    if first == frames.stop:
-        return range(0)
-    return range(first, frames.stop) if chained or model.device == "cpu" else frames

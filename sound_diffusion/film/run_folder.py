@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sound_diffusion.errors import RunFolderError
 from sound_diffusion.files import make_folder, remove_file, remove_parts, write_atomically, write_png
 from sound_diffusion.film.video import FILM_SUFFIXES
 from sound_diffusion.locks import LOCK_NAME, POLL_SECONDS, at_work, hold, holder
 from sound_diffusion.recipe import differences
 from sound_diffusion.shards import Shard
+from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -62,6 +65,24 @@ class RunFolder:
     def frame(self, index: int) -> Path:
         """File of a frame."""
         return self.frames / f"{index:05d}.png"
+
+    @property
+    def places(self) -> Path:
+        """Where the frames of a film with even steps are along its way, in JSON."""
+        return self.path / "places.json"
+
+    @property
+    def trials(self) -> Path:
+        """Folder of the pictures by which even steps are found."""
+        return self.path / "trials"
+
+    def trial(self, place: float) -> Path:
+        """File of a picture that is painted to see how far the way goes to a place."""
+        return self.trials / f"{place:012.6f}.png"
+
+    def latents(self, index: int) -> Path:
+        """File of the latents of a frame, in the format of NumPy."""
+        return self.path / "latents" / f"{index:05d}.npy"
 
     @contextlib.contextmanager
     def entered(
@@ -144,7 +165,7 @@ class RunFolder:
         A request that came to nothing, with neither a frame nor a film, leaves the folder free, unless others
         are at work on it.
         """
-        for folder in (self.path, self.frames) if alone else ():
+        for folder in (self.path, *self._folders) if alone else ():
             remove_parts(folder)
         old = self._read_manifest()
         if old is None:
@@ -186,11 +207,18 @@ class RunFolder:
         remove_file(self.manifest)
 
     def remove_frames(self) -> None:
-        """Remove the frames."""
-        for path in self.frames.glob("*"):
-            remove_file(path)
-        with contextlib.suppress(OSError):  # it may hold something of the user's
-            self.frames.rmdir()
+        """Remove the frames, and what they are made with."""
+        remove_file(self.places)
+        for folder in self._folders:
+            _remove_files(folder)
+
+    def remove_trials(self) -> None:
+        """Remove the pictures by which even steps are found."""
+        _remove_files(self.trials)
+
+    @property
+    def _folders(self) -> tuple[Path, ...]:
+        return self.frames, self.latents(0).parent, self.trials
 
     def _has_frames(self) -> bool:
         return any(self.frames.glob("*.png"))
@@ -207,6 +235,19 @@ class RunFolder:
         """Save a frame with its recipe inside."""
         with write_atomically(self.frame(index)) as file:
             write_png(picture, file, recipe)
+
+    def save_latents(self, index: int, latents: FloatArray) -> None:
+        """Save the latents of a frame, of any shape."""
+        make_folder(self.latents(index).parent)
+        with write_atomically(self.latents(index)) as file:
+            np.save(file, latents)
+
+    def load_latents(self, index: int) -> FloatArray | None:
+        """Return the latents of a frame; None where they are not there."""
+        with contextlib.suppress(OSError, ValueError, EOFError):
+            latents: FloatArray = np.load(self.latents(index), allow_pickle=False)
+            return latents
+        return None
 
     def finish(self, manifest: Mapping[str, Any], film: Mapping[str, Any]) -> None:
         """Note that the film is done, with what it depends on beside its frames."""
@@ -241,6 +282,13 @@ def _lock_name(shard: Shard) -> str:
 def _film_entry(manifest: Mapping[str, Any]) -> dict[str, Any] | None:
     film: dict[str, Any] | None = manifest.get("film")
     return film
+
+
+def _remove_files(folder: Path) -> None:
+    for path in folder.glob("*"):
+        remove_file(path)
+    with contextlib.suppress(OSError):  # it may hold something of the user's
+        folder.rmdir()
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

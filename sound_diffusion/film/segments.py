@@ -42,6 +42,11 @@ def divide(controls: Controls, timeline: Timeline) -> list[Segment]:
         In the order of the film. The first one begins with frame 0.
     """
     options, n_frames = controls.options, len(timeline)
+    # What is decoded between two painted frames, or leads back to the first, needs both of them; even steps
+    # are found by looking at the whole way.
+    whole = timeline.cadence > 1 or options.spacing == "even" or (timeline.loop and options.over_pictures)
+    if whole:
+        return [Segment(range(n_frames), float(n_frames))]
     if not options.over_pictures:
         size = options.batch_size or LARGEST_BATCH
         batches = [range(start, min(start + size, n_frames)) for start in range(0, n_frames, size)]

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from sound_diffusion.bending import OPERATORS, Bend, parse_bend
 from sound_diffusion.constants import LARGEST_SEED
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.schedules import Scheduled
@@ -121,6 +122,14 @@ class Options:
     height: int | None = _pixels_option(None, "height (default: the model's)", "--H")
     width: int | None = _pixels_option(None, "width (default: the model's)", "--W")
     init_image: Path | None = model_option(None, "a picture to start from", "--init-img", metavar="PICTURE")
+    bend: tuple[Bend, ...] = model_option(
+        (),
+        "change the latents after a step, by a number or a formula: rotate@3: 6.28*centroid; operators: "
+        + ", ".join(OPERATORS),
+        parse=parse_bend,
+        metavar="OPERATOR@STEP:AMOUNT",
+        since="0.2.0",
+    )
 
     strength: Scheduled | None
     seed: int

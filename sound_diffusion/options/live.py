@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import ClassVar
 
+from sound_diffusion.film.noise import MOVING, SEED_MODES
 from sound_diffusion.options.common import picture_option
 from sound_diffusion.options.declaration import above, at_least, fraction, option, within
 from sound_diffusion.options.films import FilmOptions
@@ -26,6 +27,7 @@ class LiveOptions(FilmOptions):
             "paths", "input_folder", "from_file", "skip_existing", "offset", "duration", "mode",
             "textpromptend", "prompts", "interpolation", "series", "describe", "export_schedule",
             "allow_flashing", "batch_size", "preview", "output", "audio", "keep_frames", "force", "wait",
+            "walk_rate", "loop", "loop_seconds", "interpolate", "spacing", "pace", "cadence", "bend",
         }
     )  # fmt: skip
 
@@ -36,6 +38,11 @@ class LiveOptions(FilmOptions):
         parse=fraction,
         check=above(0, 120),
         label="{} frames a second (--fps)",
+    )
+    seed_mode: str | None = picture_option(
+        None,
+        "seed of each frame (default: the model's, else increment)",
+        choices=tuple(mode for mode in SEED_MODES if mode not in MOVING),
     )
     size: int | None = option(None, "height and width, for --H and --W", metavar="PIXELS", group="model")
     host: str = option(
