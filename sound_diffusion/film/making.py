@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -133,14 +133,14 @@ class FrameMaker:
         if there:
             compare_arithmetic(self.folder.frame(there[-1]), self._frame_recipe)
 
-    def _paint(self, batch: Sequence[tuple[Frame, Heard]], last: Painted | None) -> list[Painted]:
+    def _paint(self, batch: Sequence[tuple[Frame, Heard]], last: Painted | None) -> Iterable[Painted]:
         frames, heard = [frame for frame, _ in batch], [each for _, each in batch]
         places = [self._places[frame.index] for frame in frames]
         before = self.job.init_image if last is None else last.picture
         if before is None or not self.job.options.over_pictures:
             items = list(zip(frames, heard, places, strict=True))
             batches = self._batches.paint(self.job.model.device, items, self._paint_at_once)
-            return [painted for _, batch in batches for painted in batch]
+            return (painted for _, batch in batches for painted in batch)
         start = self._fed_back(before, frames[0])
         return self._painter.paint(frames, heard, places, start, self._approached(frames[0]))
 
