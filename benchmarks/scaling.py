@@ -1,10 +1,10 @@
-"""How much faster two processes are than one, with the same bytes, and that nothing is lost when one is killed.
+"""How much faster two processes are than one, with the same bytes, and what is lost when one is killed.
 
     python -m benchmarks.scaling [--frames 48] [--model auto]
 
-Every process has one thread. The film's frames are of their own (``--mode txt2img``); one process, two shards,
-and two processes that are launched together make it, in turn. Start-up is part of the time: the more frames, the
-less it counts.
+Every process has one thread. The frames are of their own (``--mode txt2img``); one process, two shards, and two
+processes that are launched together make them, in turn. Start-up is part of the time: the more frames, the less
+it counts.
 """
 
 from __future__ import annotations
