@@ -140,12 +140,12 @@ class Chain:
         missed = min(index - self._last, MOST_MISSED) if self._last is not None else 1
         numbers, held = self._evaluate(schedules_of(options), index, missed)
         # The frames that were not painted are those that a preview leaves out: their motion adds up.
-        controls, here = Controls(options, missed, numbers), replace(frame, index=1)
+        controls, here = Controls(options, numbers=numbers), replace(frame, position=missed, step=missed)
         matrix = self._feature(frame, options.feature)
         conditioning = condition(
             self._model,
             matrix,
-            options.scaling,
+            job.defaults.scaling_for(options.feature, options.scaling),
             *controls.words(job.words, here, 0.0),
             controls.gain(here),
             options.feature,

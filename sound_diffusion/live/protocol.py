@@ -37,9 +37,9 @@ Server to page, text, JSON with a ``type``:
     ``"failed"``), ``model_name``, ``message`` (one line where it failed, else ``""``), ``role``
     (``"painter"``, who is heard, or ``"watcher"``), ``heard`` (whether there is a ``start`` without
     ``stop``), ``recording`` (whether a take is kept), ``width``, ``height``, ``settings``, ``defaults``
-    (those that the program was started with; both with all names from above), ``presets``, ``features``
-    (lists of names; ``descriptions`` says what they are), ``descriptors`` (the names that formulas may
-    use).
+    (those that the program was started with; both with all names from above), ``choices`` (those of
+    a setting that is a name), ``presets``, ``features`` (lists of names; ``descriptions`` says what they
+    are), ``descriptors`` (the names that formulas may use).
 ``refused``
     ``setting``, ``message``: a setting that could not be used, in one line. The one before stays.
 ``held``

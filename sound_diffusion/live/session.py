@@ -31,7 +31,7 @@ from sound_diffusion.live.protocol import (
     read_message,
     read_sound,
 )
-from sound_diffusion.live.settings import VARIABLES, change, shown
+from sound_diffusion.live.settings import VARIABLES, change, choices, shown
 from sound_diffusion.presets import preset_names, read_preset
 from sound_diffusion.sound.features import FEATURES
 
@@ -277,6 +277,7 @@ class Session:
             "height": self.job.settings.height,
             "settings": shown(self.job.options),
             "defaults": shown(self._start_options),
+            "choices": choices(),
             "presets": preset_names(),
             "features": list(FEATURES),
             "descriptions": {feature.name: feature.description for feature in FEATURES.values()}

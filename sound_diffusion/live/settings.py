@@ -36,6 +36,13 @@ def shown(options: LiveOptions) -> dict[str, Any]:
     return {name: _in_json(value) for name, value in values.items()} | {PRESET: options.preset or ""}
 
 
+def choices() -> dict[str, list[str]]:
+    """Return the names that may be chosen for the settings that are names."""
+    declared = _declared()
+    named = {name: list(declared[option].choices) for name, option in SETTINGS.items()}
+    return {name: names for name, names in named.items() if names} | {PRESET: ["", *preset_names()]}
+
+
 def change(
     options: LiveOptions, wanted: Mapping[str, Any], start: LiveOptions
 ) -> tuple[LiveOptions, dict[str, str]]:
