@@ -2,9 +2,9 @@
 
     python -m benchmarks.scaling [--frames 48] [--model auto]
 
-Every process has one thread. The frames are of their own (``--mode txt2img``); one process, two shards, and two
-processes that are launched together make them, in turn. Start-up is part of the time: the more frames, the less
-it counts.
+Every process has one thread. The frames are of their own (``--mode txt2img``); one process, two shards, and
+two processes that are launched together make them, in turn. Start-up is part of the time: the more frames,
+the less it counts.
 """
 
 from __future__ import annotations
