@@ -3,6 +3,7 @@
 import { element } from "./elements.js";
 
 const PAUSE = 350; // ms without a key after which what is typed counts
+const TOLD_EVERY = 40; // ms, while a slider is dragged
 
 /**
  * Those with a step are schedules: a number on a slider, or a formula as text. What may be chosen, and what every number may
@@ -91,7 +92,14 @@ export class Controls {
       this.changed = Object.fromEntries(Object.entries(this.changed).filter(([each]) => kept.includes(each)));
     }
     this.complain(name, "");
-    this.onChange({ [name]: value });
+    this.untold = { ...this.untold, [name]: value };
+    this.timer ??= setTimeout(() => this.tell(), TOLD_EVERY);
+  }
+
+  tell() {
+    this.onChange(this.untold);
+    this.untold = {};
+    this.timer = undefined;
   }
 
   /** Set one as if by hand. */
@@ -113,7 +121,7 @@ export class Controls {
     for (const [name, control] of this.controls) {
       if (control.offer) control.offer(state.choices?.[name] ?? []);
       const value = state.settings[name];
-      const unfinished = control.field === document.activeElement || control.why.textContent;
+      const unfinished = control.row.contains(document.activeElement) || control.why.textContent;
       if (value !== undefined && !unfinished) control.show(value ?? "");
       if (control.declared.choice) control.note.textContent = state.descriptions?.[control.field.value] ?? "";
     }
