@@ -97,9 +97,7 @@ def _taesd(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
         for name, values in read_tensors(open_tensor_file(file), dtype).items():
             number, _, rest = name.partition(".")
             if not number.isdecimal():
-                raise ModelError(
-                    f"{file}: {printable(name)} is no part of a tiny autoencoder", "a file of taesd"
-                )
+                raise ModelError(f"{file}: {printable(name)} is unknown", "a file of taesd")
             tensors[f"{part}.layers.{int(number) - shift}.{rest}"] = values
     return tensors
 

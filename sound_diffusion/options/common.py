@@ -101,7 +101,7 @@ class Options:
     )
     vae: Path | None = _file_option(
         None,
-        "a VAE, or a tiny autoencoder such as taesd, that replaces the model's own; a file or its folder",
+        "a VAE, or a tiny autoencoder such as taesd, instead of the model's own; a file or its folder",
     )
     lora: Path | None = _file_option(None, "a LoRA that is added to the model")
     lora_strength: float = model_option(1.0, "how much of the LoRA is added", check=finite, needs=("lora",))
