@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import torch
 
 DIFFUSERS_VAE = "encoder.down_blocks.0.resnets.0.conv1.weight"
+DIFFUSERS_TINY = "decoder.layers.0.weight"
+TINY = "3.conv.0.weight"  # in either of the two files that taesd is published as
 
 
 def load_vae(path: Path, like: Any) -> Any:
@@ -24,13 +27,14 @@ def load_vae(path: Path, like: Any) -> Any:
     Parameters
     ----------
     path : Path
-        A .safetensors or .ckpt file, in the layout of Stable Diffusion or of diffusers.
+        A .safetensors or .ckpt file, in the layout of Stable Diffusion or of diffusers; or a tiny autoencoder
+        in that of diffusers, or one of the two files of taesd, with the other beside it.
     like : AutoencoderKL
-        The VAE that it replaces: dtype and scaling factor are the same.
+        The VAE that it replaces: dtype is the same, and for an AutoencoderKL the scaling factor.
 
     Returns
     -------
-    vae : AutoencoderKL
+    vae : AutoencoderKL or AutoencoderTiny
         On the CPU, in evaluation mode.
 
     Raises
@@ -44,6 +48,8 @@ def load_vae(path: Path, like: Any) -> Any:
             vae = load_vae_part(file, prefix, like.config, like.dtype)
             break
     else:
+        if DIFFUSERS_TINY in file.tensors or TINY in file.tensors:
+            return _load_tiny(path, like)
         if DIFFUSERS_VAE not in file.tensors:
             raise ModelError(f"{path}: holds no VAE", "a VAE in the layout of Stable Diffusion or diffusers")
         tensors = read_tensors(file, like.dtype)
@@ -53,6 +59,47 @@ def load_vae(path: Path, like: Any) -> Any:
             f"{path}: a VAE of {vae.config.latent_channels} latent channels", f"{like.config.latent_channels}"
         )
     return vae
+
+
+def _load_tiny(path: Path, like: Any) -> Any:
+    """Load a tiny autoencoder, whose latents are those that the UNet knows."""
+    from diffusers import AutoencoderTiny
+
+    file = open_tensor_file(path)
+    tensors = read_tensors(file, like.dtype)
+    if TINY in file.tensors:
+        tensors = _taesd(path, like.dtype)
+    config = path.with_name("config.json")
+    try:
+        declared = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{config}: cannot be read ({error})", "JSON") from error
+    options = declared if declared.get("_class_name") == "AutoencoderTiny" else {}
+    vae = filled(lambda: AutoencoderTiny.from_config(options), tensors, f"{path}: tiny autoencoder")
+    if vae.config.latent_channels != like.config.latent_channels:
+        raise ModelError(
+            f"{path}: a tiny autoencoder of {vae.config.latent_channels} latent channels",
+            f"{like.config.latent_channels}",
+        )
+    return vae
+
+
+def _taesd(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Read the two files of taesd as one. What its decoder begins with has no weights, and no number here."""
+    tensors = {}
+    for part, other, shift in (("encoder", "decoder", 0), ("decoder", "encoder", 1)):
+        file = path.with_name(path.name.replace(other, part))
+        if part not in file.name or not file.is_file():
+            raise ModelError(
+                f"{path}: one half of a tiny autoencoder",
+                "taesd_encoder and taesd_decoder beside each other",
+            )
+        for name, values in read_tensors(open_tensor_file(file), dtype).items():
+            number, _, rest = name.partition(".")
+            if not number.isdecimal():
+                raise ModelError(f"{file}: {printable(name)} is unknown", "a file of taesd")
+            tensors[f"{part}.layers.{int(number) - shift}.{rest}"] = values
+    return tensors
 
 
 def add_lora(pipeline: Any, path: Path, strength: float = 1.0) -> None:

@@ -211,7 +211,22 @@ def read_defaults(location: Path | str) -> ModelDefaults:
     if scheduler.get("_class_name") == "LCMScheduler":  # distilled, without guidance unless it is built in
         guidance = defaults.guidance if unet.get("time_cond_proj_dim") else 1.0
         defaults = replace(defaults, sampler="lcm", steps=LCM_STEPS, guidance=guidance, few_steps=True)
+    elif _is_turbo(scheduler):
+        defaults = replace(defaults, sampler="euler", steps=1, guidance=1.0, few_steps=True)
     return defaults
+
+
+def _is_turbo(scheduler: Mapping[str, Any]) -> bool:
+    """Whether a scheduler is that of SD-Turbo or SDXL-Turbo: Euler's, on trailing timesteps.
+
+    Models that predict v, or whose schedule ends in pure noise, have such timesteps too, and need all steps.
+    """
+    return (
+        scheduler.get("_class_name") in ("EulerDiscreteScheduler", "EulerAncestralDiscreteScheduler")
+        and scheduler.get("timestep_spacing") == "trailing"
+        and scheduler.get("prediction_type", "epsilon") == "epsilon"
+        and not scheduler.get("rescale_betas_zero_snr", False)
+    )
 
 
 def settings_folder(location: Path | str) -> Path:

@@ -18,6 +18,7 @@ from sound_diffusion.constants import LARGEST_SEED
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.schedules import Scheduled
 from sound_diffusion.model.find import DEVICES, PRECISIONS, SAMPLERS, ModelDefaults
+from sound_diffusion.model.folders import chosen_weights
 from sound_diffusion.options.declaration import above, at_least, finite, option, options_of, within
 from sound_diffusion.shards import Shard
 from sound_diffusion.sound.embeddings import SCALINGS
@@ -29,6 +30,12 @@ FEATURES_HELP = "; ".join(f"{feature.name}: {feature.description}" for feature i
 def is_file(path: Path) -> tuple[str, ...]:
     """Check that a file is there."""
     return () if path.is_file() else ("a file", "there is no such file")
+
+
+def vae_file(folder: Path) -> Path:
+    """Return the file of weights of a VAE in a folder of diffusers; the folder itself where there is none."""
+    chosen = chosen_weights(path.name for path in folder.iterdir())
+    return folder / chosen[0] if len(chosen) == 1 else folder
 
 
 def _is_size(pixels: int) -> tuple[str, ...]:
@@ -92,7 +99,10 @@ class Options:
         "--model",
         "--ckpt",
     )
-    vae: Path | None = _file_option(None, "a VAE that replaces the model's own")
+    vae: Path | None = _file_option(
+        None,
+        "a VAE, or a tiny autoencoder such as taesd, instead of the model's own; a file or its folder",
+    )
     lora: Path | None = _file_option(None, "a LoRA that is added to the model")
     lora_strength: float = model_option(1.0, "how much of the LoRA is added", check=finite, needs=("lora",))
     low_memory: bool = _bytes_option(False, "trade speed for memory")
@@ -145,6 +155,8 @@ class Options:
     debug: bool = option(False, "show tracebacks and library messages", group="messages")
 
     def __post_init__(self) -> None:
+        if self.vae is not None and self.vae.is_dir():
+            object.__setattr__(self, "vae", vae_file(self.vae))
         for each in options_of(type(self)):
             each.verify(getattr(self, each.name))
         if self.text_weight is not None and self.textstrength is not None:
