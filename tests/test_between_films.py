@@ -1,6 +1,10 @@
 """Films from the command line: interpolated, decoded between painted frames, walked, looped and bent."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from sound_diffusion.constants import LARGEST_SEED, SAMPLE_RATE
 from sound_diffusion.film import painter
 from tests.test_audio2video import frames_of, interrupt_after, pixels_of
 
+REPOSITORY = Path(__file__).parent.parent
 KEYS = ("--mode", "txt2img", "--interpolate", "3")
 TOGETHER = {
     "interpolation and a walk in batches": (
@@ -220,3 +225,20 @@ def test_bad_requests_load_no_model(flags, words, make, model_loads, tmp_path):
     assert words in err[0]
     assert model_loads == []
     assert not (tmp_path / "out").exists()
+
+
+def test_killed_again_and_again(make, sound, tiny_model_folder, tmp_path):
+    flags = TOGETHER["the pace of the music, decoded between, in a loop"]
+    flags = (*flags, "--fps", "36", "--no-audio", "--quiet", "--device", "cpu")
+    assert make(*flags, outdir="whole")[0] == 0
+    argv = ["--path", sound, "--model", tiny_model_folder, "--outdir", tmp_path / "out", *flags]
+    frames = tmp_path / "out" / "noise" / "frames"
+    script = REPOSITORY / "tests" / "kill_and_resume.py"
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, *map(str, [script, frames, *argv])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=280)
+    kills, code = map(int, done.stdout.split()[-2:])
+    assert (kills >= 10, code) == (True, 0)
+    one, two = tmp_path / "out" / "noise", tmp_path / "whole" / "noise"
+    assert frames_of(one) == frames_of(two)
+    assert (one / "noise.mp4").read_bytes() == (two / "noise.mp4").read_bytes()

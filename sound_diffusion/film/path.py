@@ -69,9 +69,14 @@ class Listener:
             yield frame, self.between_keys(place)
 
     def _approach(self, frame: Frame) -> float:
-        """Say how near a frame of a loop comes to the first one, whose sound need not follow on the last."""
+        """Say how near a frame of a loop comes to the first one, whose sound need not follow on the last.
+
+        A little of another sound is heard by its logarithm, so that the last steps have to be small ones.
+        """
         timeline = self.timeline
-        return approach(frame.index, len(timeline), float(timeline.shown_fps)) if timeline.loop else 0.0
+        if not timeline.loop:
+            return 0.0
+        return 1 - (1 - approach(frame.index, len(timeline), float(timeline.shown_fps))) ** 3
 
     @cached_property
     def _first_feature(self) -> FloatArray:
