@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
+from PIL import Image
 
 import sound_diffusion as sd
 from benchmarks import measures, signals
 from sound_diffusion.constants import SAMPLE_RATE
+from sound_diffusion.latents import decode_latents, encode_pictures
 from sound_diffusion.model.picture_language import describe
 from sound_diffusion.settings import settings_for
 from sound_diffusion.sound.features import extract, extract_at
@@ -82,13 +83,11 @@ class Student:
 
     def psnr(self, pictures: list[np.ndarray]) -> float:
         """Median reconstruction of the autoencoder, in decibels."""
-        values, vae = [], self.model.pipeline.vae
+        values = []
         for picture in pictures:
-            x = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 127.5 - 1
-            with torch.no_grad():
-                y = vae.decode(vae.encode(x).latent_dist.mean).sample
-            back = ((y[0].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-            values.append(measures.psnr(picture, back))
+            latents = encode_pictures(self.model, [Image.fromarray(picture)], self.settings, [0])
+            [back] = decode_latents(self.model, latents)
+            values.append(measures.psnr(picture, np.asarray(back)))
         return float(np.median(values))
 
 

@@ -60,6 +60,17 @@ class Conditioning:
         }
         return cls(**stacked)
 
+    def towards(self, other: Self, share: float, how: str = "slerp") -> Self:
+        """Go some of the way to another conditioning of the same model, as :func:`interpolate` does."""
+
+        def between(one: FloatArray | None, end: FloatArray | None) -> FloatArray | None:
+            return None if one is None or end is None else interpolate(one, end, share, how)
+
+        parts: dict[str, Any] = {
+            each.name: between(getattr(self, each.name), getattr(other, each.name)) for each in fields(self)
+        }
+        return type(self)(**parts)
+
 
 @dataclass(frozen=True)
 class Words:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PAINTED = [field.name for field in fields(PaintSettings)]
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
@@ -70,18 +71,23 @@ class Job(Generic[AnyOptions]):
         """
         check_place(options.folder)
         defaults = read_defaults(find_model(options.model))
-        wanted = {field.name: getattr(options, field.name) for field in fields(PaintSettings)}
+        options = options.with_declared(defaults)
+        wanted = {name: getattr(options, name) for name in PAINTED if hasattr(options, name)}
         scheduled = {name: value for name, value in wanted.items() if isinstance(value, Schedule)}
         settings = settings_for(defaults, **wanted | dict.fromkeys(scheduled))
+        n_steps = settings.steps
         if options.over_pictures and "strength" not in scheduled:
-            steps_to_run(settings)
+            n_steps = steps_to_run(settings)
+        for bend in options.bend:
+            bend.check(n_steps)
         _check_reader(options)
         if options.negative_prompt and settings.guidance <= 1 and "guidance" not in scheduled:
             logger.warning(
                 "--negative-prompt does nothing with --scale %g (above 1 it does)", settings.guidance
             )
         start = None if options.init_image is None else load_picture(options.init_image)
-        return cls(options.completed(asdict(settings) | scheduled, defaults), defaults, settings, start)
+        painted = {name: getattr(settings, name) for name in wanted}
+        return cls(options.completed(painted | scheduled, defaults), defaults, settings, start)
 
     @cached_property
     def words(self) -> Words:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
+from sound_diffusion.bending import Bending
 from sound_diffusion.conditioning import Conditioning, condition_embedding
-from sound_diffusion.errors import PaintingError, ParameterError
+from sound_diffusion.errors import ParameterError
+from sound_diffusion.latents import (
+    Seed,
+    computing,
+    decode_latents,
+    encode_pictures,
+    fit_picture,
+    latent_noise,
+    seeded,
+)
 from sound_diffusion.model.model import Model
-from sound_diffusion.options import verify
-from sound_diffusion.settings import PaintSettings, settings_for, steps_to_run
-from sound_diffusion.starting_pictures import as_rgb
+from sound_diffusion.settings import PaintSettings, settings_for, steps_of_schedule, steps_to_run
 
 if TYPE_CHECKING:
     import torch
@@ -80,6 +84,7 @@ def paint_batch(
     settings: PaintSettings,
     init_images: Sequence[Image.Image] | None = None,
     on_step: Callable[[], object] | None = None,
+    bending: Bending | None = None,
 ) -> list[Image.Image]:
     """Paint several embeddings at once.
 
@@ -99,6 +104,8 @@ def paint_batch(
         but for their size, 1 forgets them.
     on_step : callable, optional
         Called after each denoising step.
+    bending : Bending, optional
+        What is done to the latents between the steps.
 
     Returns
     -------
@@ -110,52 +117,114 @@ def paint_batch(
     EmbeddingError, ParameterError, PaintingError
         As :func:`paint`.
     """
-    import torch
-
     if not 0 < len(embeddings) == len(seeds) == len(init_images if init_images is not None else seeds):
         raise ParameterError(f"{len(embeddings)} embeddings and {len(seeds)} seeds", "one seed for each")
+    start = None
+    generators = seeded(seeds)
+    if init_images is not None and settings.strength < 1:
+        if settings.strength == 0:
+            return [fit_picture(image, settings) for image in init_images]
+        steps_to_run(settings)
+        start = encode_pictures(model, init_images, settings, generators)
+
+    def after_step(index: int, latents: torch.Tensor) -> torch.Tensor | None:
+        if on_step is not None:
+            on_step()
+        return None if bending is None else bending(index, latents)
+
+    latents = paint_latents(model, embeddings, generators, settings, start, on_step=after_step)
+    return decode_latents(model, latents, seeds)
+
+
+def paint_latents(
+    model: Model,
+    embeddings: Sequence[npt.ArrayLike | Conditioning],
+    seeds: Sequence[Seed],
+    settings: PaintSettings,
+    start: torch.Tensor | None = None,
+    *,
+    noise: torch.Tensor | None = None,
+    on_step: Callable[[int, torch.Tensor], torch.Tensor | None] | None = None,
+) -> torch.Tensor:
+    """Paint several embeddings at once, without decoding them.
+
+    The loop is that of the diffusers pipelines.
+
+    Parameters
+    ----------
+    model : Model
+    embeddings : sequence of array_like [shape=(77, model.width)] or of Conditioning
+        As for :func:`paint`.
+    seeds : sequence of int or torch.Generator
+        One for each embedding, see :func:`sound_diffusion.latents.seeded`. What ``settings.eta`` adds in
+        every step is drawn from it, and before that the noise, where none is given.
+    settings : PaintSettings
+    start : torch.Tensor [shape=(n, 4, height / 8, width / 8)], optional
+        Latents to paint over by ``settings.strength``, from :func:`sound_diffusion.latents.encode_pictures`
+        or from here: 0 returns them unchanged, 1 forgets them.
+    noise : torch.Tensor [shape=(n, 4, height / 8, width / 8)], optional
+        Standard normal, in the place of :func:`sound_diffusion.latents.latent_noise` of the seeds.
+    on_step : callable, optional
+        Called after each denoising step with its number, from 0 on, and the latents that it left. If it
+        returns latents, the next step goes on from those.
+
+    Returns
+    -------
+    latents : torch.Tensor [shape=(n, 4, height / 8, width / 8)]
+        On the device of the model, scaled as the UNet gives them.
+
+    Raises
+    ------
+    EmbeddingError, ParameterError, PaintingError
+        As :func:`paint`.
+    """
+    if start is not None and settings.strength == 0:
+        return start
+    over = start if settings.strength < 1 else None
+    generators = seeded(seeds)
+    if noise is None:
+        noise = latent_noise(model, generators, settings)
     conditioning = Conditioning.stack(
         [each if isinstance(each, Conditioning) else condition_embedding(model, each) for each in embeddings]
     )
-    for seed in seeds:
-        verify(seed=seed)
-    options: dict[str, Any] = {"height": settings.height, "width": settings.width}
-    task = "txt2img"
-    if init_images is not None and settings.strength < 1:
-        fitted = [fit_picture(image, settings) for image in init_images]
-        if settings.strength == 0:
-            return fitted
-        steps_to_run(settings)
-        task, options = "img2img", {"image": fitted, "strength": settings.strength}
-    pipeline = model.pipeline_for(task, settings.sampler)
+    pipeline = model.pipeline_for("txt2img" if over is None else "img2img", settings.sampler)
 
-    def after_step(_pipeline: Any, _index: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        if on_step is not None:
-            on_step()
-        return tensors
+    def after_step(_pipeline: Any, index: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        changed = None if on_step is None else on_step(index, tensors["latents"])
+        return tensors if changed is None else tensors | {"latents": changed.to(tensors["latents"])}
 
-    with torch.inference_mode(), _autocast(model), _memory_errors():
+    with computing(model):
         painted = pipeline(
             **_prompt_arguments(model, conditioning),
-            num_inference_steps=settings.steps,
+            **_beginning(pipeline, noise.to(model.device), over, settings),
             guidance_scale=settings.guidance,
             eta=settings.eta,
-            generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
-            output_type="np",
+            generator=generators,
+            output_type="latent",
             callback_on_step_end=after_step,
-            **options,
         )
-    _name_flagged(seeds, getattr(painted, "nsfw_content_detected", None))
-    return [_to_picture(pixels, seed, model) for pixels, seed in zip(painted.images, seeds, strict=True)]
+    latents: torch.Tensor = painted.images.clone()  # outside of inference mode: a tensor as any other
+    return latents
 
 
-def fit_picture(image: Image.Image, settings: PaintSettings) -> Image.Image:
-    """Return an RGB copy that fills the size of `settings`: scaled, and cropped about the centre."""
-    from PIL import Image, ImageOps
-
-    size = (settings.width, settings.height)
-    picture = as_rgb(image)
-    return picture if picture.size == size else ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
+def _beginning(
+    pipeline: Any, noise: torch.Tensor, start: torch.Tensor | None, settings: PaintSettings
+) -> dict[str, Any]:
+    """Return the arguments of a pipeline that say what it begins with, and how many steps there are."""
+    if start is None:
+        size = {"height": settings.height, "width": settings.width}
+        return {"num_inference_steps": settings.steps, "latents": noise, **size}
+    scheduler = pipeline.scheduler
+    # Latent consistency models divide the 50 steps that they were distilled from.
+    most = scheduler.config.get("original_inference_steps") or scheduler.config.num_train_timesteps
+    n_steps = max(min(steps_of_schedule(settings), most), settings.steps)
+    # The pipelines round the share of the steps down, and half a step keeps it from falling short of a whole.
+    strength = min((steps_to_run(settings) + 0.5) / n_steps, 1.0)
+    # In the order of the img2img pipelines, which draw the noise themselves: some schedulers keep count.
+    scheduler.set_timesteps(n_steps, device=noise.device)
+    timesteps, _ = pipeline.get_timesteps(n_steps, strength, noise.device)
+    noisy = scheduler.add_noise(start.to(noise.device), noise, timesteps[:1].repeat(len(start)))
+    return {"num_inference_steps": n_steps, "image": noisy, "strength": strength}
 
 
 def _prompt_arguments(model: Model, conditioning: Conditioning) -> dict[str, torch.Tensor]:
@@ -171,45 +240,3 @@ def _prompt_arguments(model: Model, conditioning: Conditioning) -> dict[str, tor
     tensors = {name: torch.from_numpy(values) for name, values in arrays.items() if values is not None}
     tensors["prompt_embeds"] = model.encode_sounds(conditioning.embedding)
     return {name: values.to(**where) for name, values in tensors.items()}
-
-
-def _name_flagged(seeds: Sequence[int], flagged: Sequence[bool] | None) -> None:
-    """Say which pictures the safety checker, where there is one, has made black."""
-    for seed, is_flagged in zip(seeds, flagged or [], strict=False):
-        if is_flagged:
-            logging.getLogger(__name__).warning(
-                "the safety checker flagged the picture of seed %d: it is black", seed
-            )
-
-
-def _autocast(model: Model) -> Any:
-    import torch
-
-    # On a GPU the weights themselves are float16; on a CPU bfloat16 arithmetic is what can be faster.
-    enabled = model.precision == "autocast" and model.device == "cpu"
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled)
-
-
-@contextlib.contextmanager
-def _memory_errors() -> Iterator[None]:
-    """Say what helps where the memory of the device does not suffice."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:  # the CPU and MPS have no error of their own for it
-        if isinstance(error, RuntimeError) and not re.search(
-            "out of memory|can't allocate memory", str(error)
-        ):
-            raise
-        raise PaintingError(
-            "the memory does not suffice for this picture",
-            remedy="lower --H, --W or --n_samples, or use --low-memory",
-        ) from error
-
-
-def _to_picture(pixels: npt.NDArray[Any], seed: int, model: Model) -> Image.Image:
-    from PIL import Image
-
-    if not np.isfinite(pixels).all():
-        remedy = "use --precision full" if model.precision != "full" else "lower --scale or change --scaling"
-        raise PaintingError(f"the picture of seed {seed} holds NaN", "finite pixels", remedy)
-    return Image.fromarray((pixels * 255).round().astype(np.uint8))

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sound_diffusion.bending import Bending, picture_variables, work_out_amounts
 from sound_diffusion.conditioning import Conditioning, condition
 from sound_diffusion.errors import PaintingError, ParameterError
 from sound_diffusion.files import check_name, recipes_in, save_picture, write_atomically
+from sound_diffusion.film.variables import TIME_VARIABLES
 from sound_diffusion.inputs import each_input
 from sound_diffusion.inspection import compare, statistics_table
 from sound_diffusion.job import Job
@@ -21,14 +23,17 @@ from sound_diffusion.painting import paint_batch
 from sound_diffusion.progress import ProgressBar, progress_bar
 from sound_diffusion.recipe import differences, prompt_text, versions
 from sound_diffusion.settings import steps_to_run
+from sound_diffusion.sound.descriptors import DESCRIPTORS, describe_whole
 from sound_diffusion.sources import Heard, Source, find_sources
 from sound_diffusion.starting_pictures import load_picture
-from sound_diffusion.typing import FloatArray
+from sound_diffusion.typing import DoubleArray, FloatArray
 
 if TYPE_CHECKING:
     from PIL import Image
 
 PictureJob = Job[PictureOptions]
+# What an amount can speak of; a picture has no beats.
+PICTURE_VARIABLES = [*(name for name in TIME_VARIABLES if name != "beats"), *DESCRIPTORS]
 
 
 def paint_pictures(options: PictureOptions) -> Iterator[Path]:
@@ -71,6 +76,7 @@ def paint_source(source: Source, job: PictureJob, bar: ProgressBar) -> Iterator[
     if not (any(missing) or unplotted or matrix_path):
         return
     heard = source.read(job.columns)
+    amounts = _amounts(options, heard)
     bar()
     model = job.model
     bar().unpause()
@@ -82,9 +88,11 @@ def paint_source(source: Source, job: PictureJob, bar: ProgressBar) -> Iterator[
     plots = Plots(heard.samples, conditioning.embedding, prompt_text(recipe))
     for path in unplotted:
         yield from plots.save(path, load_picture(path))
+    if options.bend:
+        recipe["values"] = {"bend": amounts[0].tolist()}
     recipe |= {"device": model.device, "precision": model.precision, "versions": versions()}
     pictures = []
-    for picture, own in _paint(job, conditioning, missing, bar):
+    for picture, own in _paint(job, conditioning, amounts, missing, bar):
         pictures.append(picture)
         if not options.skip_save:
             path = save_picture(picture, folder, recipe | own)
@@ -140,6 +148,8 @@ def _check(options: PictureOptions, sources: list[Source]) -> None:
         if len(sources) != 1:
             raise ParameterError(f"--save-embedding with {len(sources)} sounds", "one sound")
         check_name(options.save_embedding)
+    for bend in options.bend:
+        bend.amount.check_names(PICTURE_VARIABLES)
     for option in all_options().values():
         value = getattr(options, option.name, None)
         if options.words_alone and "sound" in option.needs and value is not None:
@@ -148,6 +158,19 @@ def _check(options: PictureOptions, sources: list[Source]) -> None:
                 "a sound beside the words",
                 f"add --prompt PATH or leave out {option.flag}",
             )
+
+
+def _amounts(options: PictureOptions, heard: Heard) -> DoubleArray:
+    """Work out what the bends come to, (1, n_bends); the sound is described where they follow it."""
+    names = frozenset().union(*(bend.amount.names for bend in options.bend))
+    listens = bool(names & {*DESCRIPTORS})
+    if listens and heard.samples is None:
+        followed = ", ".join(sorted(names & {*DESCRIPTORS}))
+        raise ParameterError(
+            f"--bend follows {followed} without a sound", "a sound, or an amount that is a number"
+        )
+    levels = describe_whole(heard.samples) if listens and heard.samples is not None else {}
+    return work_out_amounts(options.bend, picture_variables(levels, options.seed))
 
 
 def _count_steps(job: PictureJob) -> int:
@@ -163,7 +186,11 @@ def _condition(heard: Heard, recipe: dict[str, Any], job: PictureJob) -> Conditi
 
 
 def _paint(
-    job: PictureJob, conditioning: Conditioning, batches: list[list[int]], bar: ProgressBar
+    job: PictureJob,
+    conditioning: Conditioning,
+    amounts: DoubleArray,
+    batches: list[list[int]],
+    bar: ProgressBar,
 ) -> Iterator[tuple[Image.Image, dict[str, Any]]]:
     """Yield every picture with the entries of its recipe that are its own."""
     # Batches gain nothing on a CPU, and a picture that was painted alone is made again alone, to the byte.
@@ -172,7 +199,16 @@ def _paint(
         count = len(group)
         starts = None if job.init_image is None else [job.init_image] * count
         on_step = partial(bar().update, count)
-        pictures = paint_batch(job.model, [conditioning] * count, group, job.settings, starts, on_step)
+        bending = Bending(
+            job.options.bend,
+            amounts.repeat(count, axis=0),
+            group,
+            job.settings.steps if starts is None else steps_to_run(job.settings),
+            job.defaults.mirrored_noise,
+        )
+        pictures = paint_batch(
+            job.model, [conditioning] * count, group, job.settings, starts, on_step, bending
+        )
         own = {"first_seed": group[0], "n_samples": count, "n_iter": 1, "fixed_code": False}
         for seed, picture in zip(group, pictures, strict=True):
             yield picture, own | {"seed": seed}

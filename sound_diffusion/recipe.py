@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sound_diffusion.bending import Bend
 from sound_diffusion.errors import OutputError, ParameterError, SoundDiffusionError
 from sound_diffusion.film.prompts import PromptSchedule
 from sound_diffusion.film.schedules import Schedule
@@ -67,8 +68,8 @@ def option_entries(options: Options) -> dict[str, Any]:
 
 def _in_json(value: Any) -> Any:
     if isinstance(value, tuple):
-        return list(value)
-    return str(value) if isinstance(value, Fraction | Schedule | PromptSchedule) else value
+        return [_in_json(each) for each in value]
+    return str(value) if isinstance(value, Fraction | Schedule | PromptSchedule | Bend) else value
 
 
 def file_entries(entry: str, path: Path | None) -> dict[str, str | None]:

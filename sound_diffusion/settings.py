@@ -29,6 +29,9 @@ class PaintSettings:
         In [0, 1]; 0 is deterministic DDIM, 1 is DDPM. Other samplers take 0 alone.
     strength : float
         In [0, 1]: how much of the picture that is painted over is forgotten.
+    few_steps : bool
+        Whether all of the steps are run whatever the strength, as models that are made for few steps need.
+        Otherwise it is the last int(steps * strength) of them, as in diffusers.
     """
 
     steps: int
@@ -38,6 +41,7 @@ class PaintSettings:
     sampler: str = "ddim"
     eta: float = 0.0
     strength: float = 0.75
+    few_steps: bool = False
 
     def __post_init__(self) -> None:
         verify(**asdict(self))
@@ -64,24 +68,47 @@ def settings_for(defaults: ModelDefaults, **overrides: Any) -> PaintSettings:
         If a value is out of range.
     """
     settings = PaintSettings(
-        defaults.steps, defaults.guidance, defaults.height, defaults.width, defaults.sampler
+        defaults.steps,
+        defaults.guidance,
+        defaults.height,
+        defaults.width,
+        defaults.sampler,
+        few_steps=defaults.few_steps,
     )
     return replace(settings, **{name: value for name, value in overrides.items() if value is not None})
 
 
 def steps_to_run(settings: PaintSettings) -> int:
-    """Count the steps that img2img runs: the last int(steps * strength), as in diffusers.
+    """Count the steps that run where a picture is painted over: the last ones of :func:`steps_of_schedule`.
 
     Raises
     ------
     ParameterError
         If the strength is above 0 and gives no step at all.
     """
-    count = min(int(settings.steps * settings.strength), settings.steps)
-    if settings.strength > 0 and count == 0:
+    if settings.strength > 0 and not gives_a_step(settings):
         raise ParameterError(
             f"strength {settings.strength} of {settings.steps} steps gives no step at all",
             f"a strength of {math.ceil(1e4 / settings.steps) / 1e4:g} or more",
             "raise --strength or --ddim_steps",
         )
-    return count
+    if settings.few_steps:
+        return settings.steps if settings.strength > 0 else 0
+    return int(settings.steps * settings.strength)
+
+
+def steps_of_schedule(settings: PaintSettings) -> int:
+    """Count the steps from noise to picture, of which what is painted over a picture runs the last ones.
+
+    With `few_steps` they are as many as it takes for all `settings.steps` to be the last ones, by strength:
+    ceil(steps / strength). The noise that a picture gets is then that of its strength, and so is the rest.
+    """
+    if not settings.few_steps or settings.strength == 0:
+        return settings.steps
+    # Rounded, since 7 / 0.7 is a little more than 10.
+    return math.ceil(round(settings.steps / settings.strength, 9))
+
+
+def gives_a_step(settings: PaintSettings) -> bool:
+    """Whether anything of a picture that is painted over would change."""
+    return settings.strength > 0 and (settings.few_steps or int(settings.steps * settings.strength) > 0)

@@ -28,7 +28,7 @@ def tiny_model_folder(tmp_path_factory):
     import torch
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 
-    from sound_diffusion.model.cymatics import SoundEncoder
+    from sound_diffusion.model.sound_encoder import SoundEncoder
 
     torch.manual_seed(0)
     unet = UNet2DConditionModel(

@@ -69,7 +69,7 @@ def test_values_are_left_alone(parser):
         (["--n-samples"], "expected one argument"),
         (["--n_sample", "3"], "unrecognized arguments: --n_sample"),
         (["--device", "tpu"], "tpu"),
-        (["--fps=12"], r"unrecognized arguments: --fps=12 \(a flag of audio2video.py\)"),
+        (["--fps=12"], r"unrecognized arguments: --fps=12 \(a flag of audio2video.py and audio2live.py\)"),
         (["--batch_size", "2"], "--batch_size 2 .a flag of audio2video.py"),
     ],
 )

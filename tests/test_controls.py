@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from PIL import Image
 
 import audio2video
 from sound_diffusion import recipe as recipes
 from sound_diffusion.constants import SAMPLE_RATE
-from sound_diffusion.film import films
+from sound_diffusion.film import painter
 from sound_diffusion.interpolation import interpolate
 from sound_diffusion.model.load import load_model
 from sound_diffusion.presets import preset_names, read_preset
@@ -58,11 +59,12 @@ def painted(monkeypatch):
     """Keep the conditionings that are to be painted, and paint nothing."""
     conditionings = []
 
-    def paint(model, embeddings, seeds, settings, starts=None):
+    def paint(model, embeddings, *rest, **options):
         conditionings.extend(embeddings)
-        return [Image.new("RGB", (16, 16), (len(conditionings) % 256, 0, 0)) for _ in seeds]
+        return torch.zeros(len(embeddings), 4, 2, 2)
 
-    monkeypatch.setattr(films, "paint_batch", paint)
+    monkeypatch.setattr(painter, "paint_latents", paint)
+    monkeypatch.setattr(painter, "decode_latents", lambda *_: [Image.new("RGB", (16, 16))])
     return conditionings
 
 
@@ -122,10 +124,21 @@ class TestPrompts:
 
     def test_beside_a_sound_by_a_weight_that_follows_it(self, reader, film, painted):
         folder, model = reader
-        film(folder, "--gain", 0.5)
+        film(folder, "--gain", 0.5, "--mode", "txt2img")
         sound = [each.embedding for each in painted]
         painted.clear()
-        film(folder, "--gain", 0.5, "--prompts", "0 : day", "--text-weight", "t/max_f", "--force")
+        film(
+            folder,
+            "--gain",
+            0.5,
+            "--prompts",
+            "0 : day",
+            "--text-weight",
+            "t/max_f",
+            "--mode",
+            "txt2img",
+            "--force",
+        )
         day = model.encode_prompt("day")
         assert len(painted) == len(sound) == 24
         for frame, conditioning in enumerate(painted):
@@ -271,7 +284,8 @@ class TestSeries:
         assert not (tmp_path / "out").exists()
 
     def test_a_changed_table_is_another_film(self, film, tiny_model_folder, painted, model_loads, tmp_path):
-        flags = ("--series", write_series(tmp_path, "seconds,kick\n0,1\n"), "--zoom", "1 + 0.1*kick")
+        flags = ("--series", write_series(tmp_path, "seconds,kick\n0,1\n"), "--gain", "kick")
+        flags += ("--mode", "txt2img")
         assert film(tiny_model_folder, *flags).code == 0
         write_series(tmp_path, "seconds,kick\n0,0.5\n")
         outcome = film(tiny_model_folder, *flags)
@@ -369,29 +383,29 @@ class TestFlashes:
         """Paint black and white in turn, or as often as is set."""
         frames, every = [], [1]
 
-        def paint(model, embeddings, seeds, settings, starts=None):
+        def decode(*_):
             frames.append(1)
             level = 255 * (len(frames) // every[0] % 2)
             return [Image.new("RGB", (16, 16), (level,) * 3)]
 
-        monkeypatch.setattr(films, "paint_batch", paint)
+        monkeypatch.setattr(painter, "decode_latents", decode)
         return every
 
     def test_a_film_that_flashes_is_named(self, blinking, film, tiny_model_folder, model_loads):
-        outcome = film(tiny_model_folder, bar=True)
+        outcome = film(tiny_model_folder, "--mode", "txt2img", bar=True)
         assert outcome.code == 0
         assert outcome.err.count("WARNING") == 1
         assert "clicks flashes more than 3 times a second" in outcome.err
         assert "--allow-flashing" in outcome.err
 
     def test_those_who_know_are_not_told(self, blinking, film, tiny_model_folder, model_loads):
-        outcome = film(tiny_model_folder, "--allow-flashing", bar=True)
+        outcome = film(tiny_model_folder, "--allow-flashing", "--mode", "txt2img", bar=True)
         assert outcome.code == 0
         assert "WARNING" not in outcome.err
 
     def test_one_that_blinks_slowly_is_not_named(self, blinking, film, tiny_model_folder, model_loads):
         blinking[0] = 4  # a second for light and dark
-        outcome = film(tiny_model_folder, bar=True)
+        outcome = film(tiny_model_folder, "--mode", "txt2img", bar=True)
         assert outcome.code == 0
         assert "WARNING" not in outcome.err
 
@@ -420,10 +434,8 @@ class TestDescriptions:
         np.testing.assert_allclose(table["gain"], 1 + table["onset"], rtol=1e-4)
         np.testing.assert_allclose(table["strength"][:9], np.linspace(0.5, 0.75, 9), rtol=1e-4)
 
-    @pytest.mark.parametrize(
-        "flags", [("--strength", 0.01), ("--model", "nowhere"), ("--outdir", "/proc/no")]
-    )
-    def test_an_export_takes_neither_model_nor_folder(
+    @pytest.mark.parametrize("flags", [("--strength", 0.01), ("--outdir", "/proc/no")])
+    def test_an_export_asks_neither_for_steps_nor_for_a_folder(
         self, flags, film, tiny_model_folder, model_loads, tmp_path
     ):
         outcome = film(tiny_model_folder, "--export-schedule", "0.2 + 0.5*onset", *flags)

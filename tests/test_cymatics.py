@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sound_diffusion.errors import ModelError
-from sound_diffusion.model.cymatics import SoundEncoder, mirrored, mirrored_scheduler, row_positions
 from sound_diffusion.model.find import SAMPLERS
 from sound_diffusion.model.load import load_model
+from sound_diffusion.model.mirrored import mirrored, mirrored_scheduler
 from sound_diffusion.model.model import Model
+from sound_diffusion.model.sound_encoder import SoundEncoder, row_positions
 from sound_diffusion.painting import paint
 
 ROWS = 77

@@ -107,7 +107,7 @@ def test_the_installed_program_paints_where_there_is_no_repository(environment, 
 
 
 def test_the_installed_commands_say_how_they_are_called(environment, tmp_path):
-    for name in ("audio2img", "audio2video"):
+    for name in ("audio2img", "audio2video", "audio2live"):
         text = environment.run(name, "--help", cwd=tmp_path).stdout
         assert text.startswith(f"usage: {name} ")
         assert "python " not in text

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from sound_diffusion.errors import ModelError, ParameterError
+from sound_diffusion.job import Job
 from sound_diffusion.model import find
 from sound_diffusion.model import load as loading
 from sound_diffusion.model.find import (
@@ -21,6 +22,7 @@ from sound_diffusion.model.find import (
 )
 from sound_diffusion.model.load import load_model
 from sound_diffusion.model.model import Model
+from sound_diffusion.options import FilmOptions, PictureOptions
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -119,6 +121,27 @@ def test_declared_defaults(tiny_model_folder):
     assert read_width(tiny_model_folder) == 32
 
 
+def test_what_a_model_declares_for_films(tiny_model_folder, tmp_path):
+    folder = tmp_path / "quick"
+    shutil.copytree(tiny_model_folder, folder)
+    path = folder / "sound_diffusion.json"
+    film = {"steps": 1, "strength": 0.25, "seed_mode": "fixed"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"few_steps": True, "film": film}))
+
+    def planned(kind=FilmOptions, **said):
+        job = Job.plan(kind(paths=(tmp_path / "a.wav",), model=str(folder), outdir=tmp_path, **said))
+        return job.options.steps, job.options.strength, getattr(job.options, "seed_mode", None)
+
+    assert planned() == (1, 0.25, "fixed")
+    assert planned(steps=3, strength=0.5, seed_mode="random") == (3, 0.5, "random")
+    assert planned(mode="txt2img") == (1, 0.25, "fixed")
+    assert planned(PictureOptions) == (4, 0.75, None)
+    assert Job.plan(FilmOptions(paths=(), model=str(folder), outdir=tmp_path)).settings.few_steps
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"film": {"strength": 2.0}}))
+    with pytest.raises(ParameterError, match=r"--strength 2.0 .expected a number in \[0, 1\]"):
+        planned()
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -139,6 +162,11 @@ def test_declared_defaults(tiny_model_folder):
         '{"window": "1"}',
         '{"sound_encoder": "yes"}',
         '{"mirrored_noise": "yes"}',
+        '{"few_steps": 2}',
+        '{"film": 2}',
+        '{"film": {"fps": 12}}',
+        '{"film": {"steps": 1.5}}',
+        '{"film": {"strength": true}}',
         b"\xff\xfe\x00",
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sound_diffusion.bending import parse_bend
 from sound_diffusion.cli import Parser
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.prompts import read_prompts
@@ -70,6 +71,14 @@ VALUES = {
     "sharpen": 0.1,
     "noise": 0.02,
     "series": "FILE",
+    "bend": (parse_bend("rotate@3: 6.28*centroid"), parse_bend("add@50%: -1")),
+    "walk_rate": parse_schedule("2*onset", "--walk-rate", Limits(0, 1000)),
+    "loop": True,
+    "loop_seconds": Fraction(3, 2),
+    "interpolate": 6,
+    "spacing": "even",
+    "pace": parse_schedule("percussive", "--pace", Limits(0)),
+    "cadence": 3,
 }
 NEEDED = {
     "mode": "txt2img",
@@ -78,6 +87,15 @@ NEEDED = {
     "color_coherence": "HSV",
     "init_image": "FILE",
     "lora": "FILE",
+}
+# What an option is refused without, though it does not say so in its declaration.
+BESIDE = {
+    "batch_size": {"mode": "txt2img"},
+    "interpolate": {"mode": "txt2img"},
+    "spacing": {"mode": "txt2img", "interpolate": 4},
+    "pace": {"mode": "txt2img", "interpolate": 4, "spacing": "music"},
+    "walk_rate": {"seed_mode": "walk"},
+    "loop_seconds": {"seed_mode": "circle"},
 }
 
 
@@ -90,8 +108,8 @@ def changed(declared, values, files):
 
 def needs_of(each):
     """Return the values without which an option says nothing or is refused."""
-    if each.name == "batch_size":
-        return {"mode": "txt2img"}
+    if each.name in BESIDE:
+        return BESIDE[each.name]
     needed = [names.split("|")[0] for names in each.needs]
     return {name: NEEDED[name] for name in needed if name in NEEDED}
 
@@ -100,7 +118,7 @@ def needs_of(each):
     ("declared", "name"),
     [
         (declared, each.name)
-        for declared in SCRIPTS
+        for declared in (PictureOptions, FilmOptions)  # what is heard live becomes a film
         for each in options_of(declared)
         if each.decides and each.entry != "sound"
     ],

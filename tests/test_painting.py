@@ -7,7 +7,7 @@ from PIL import Image
 from sound_diffusion.errors import EmbeddingError, PaintingError, ParameterError
 from sound_diffusion.model.model import Model
 from sound_diffusion.painting import fit_picture, paint, paint_batch
-from sound_diffusion.settings import PaintSettings, settings_for, steps_to_run
+from sound_diffusion.settings import PaintSettings, settings_for, steps_of_schedule, steps_to_run
 from sound_diffusion.starting_pictures import load_picture
 
 SIZE = {"height": 64, "width": 64}
@@ -69,6 +69,17 @@ def test_strength_that_gives_no_step_says_which_would_do():
         proposed = float(caught.value.expected.split()[3])
         assert steps_to_run(settings(steps=steps, strength=proposed)) == 1
         assert proposed - 1 / steps < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("steps", "strength", "schedule"),
+    [(1, 0.4, 3), (2, 0.4, 5), (2, 0.5, 4), (7, 0.7, 10), (3, 0.3, 10), (2, 1.0, 2), (1, 0.001, 1000)],
+)
+def test_models_of_few_steps_run_all_of_them_whatever_the_strength(steps, strength, schedule):
+    chosen = settings(steps=steps, strength=strength, few_steps=True)
+    assert (steps_to_run(chosen), steps_of_schedule(chosen)) == (steps, schedule)
+    assert steps_of_schedule(settings(steps=steps, strength=strength)) == steps
+    assert steps_to_run(settings(steps=steps, strength=0.0, few_steps=True)) == 0
 
 
 # --- seeds
@@ -203,6 +214,26 @@ def test_strength_counts_the_steps(tiny_model, embedding, sampler):
     chosen = settings(steps=8, strength=0.5, sampler=sampler)
     paint_batch(tiny_model, [embedding], [0], chosen, [gradient()], on_step=lambda: steps.append(1))
     assert 4 <= len(steps) <= 5  # PLMS calls the model twice at its first step
+
+
+@pytest.mark.parametrize(("sampler", "most"), [("ddim", 1000), ("lcm", 50)])
+@pytest.mark.parametrize("strength", [0.0001, 0.1, 0.4, 0.7, 0.99])
+def test_few_steps_begin_where_the_strength_says(tiny_model, embedding, sampler, most, strength):
+    begun = []
+
+    def catch(_module, arguments):
+        begun.append(float(arguments[1]))
+
+    chosen = settings(steps=2, strength=strength, sampler=sampler, few_steps=True)
+    handle = tiny_model.pipeline.unet.register_forward_pre_hook(catch)
+    try:
+        paint_batch(tiny_model, [embedding], [0], chosen, [gradient()])
+    finally:
+        handle.remove()
+    guided = begun[:: len(begun) // 2]
+    assert len(guided) == 2
+    n_steps = min(steps_of_schedule(chosen), most)
+    assert guided[0] == pytest.approx(1000 * 2 / n_steps, abs=1000 / most + 1)
 
 
 def test_strength_without_a_step(tiny_model, embedding):

@@ -3,14 +3,8 @@
 import numpy as np
 import pytest
 
-from sound_diffusion.model.picture_language import (
-    GROUPS,
-    MOMENT_AREAS,
-    as_numbers,
-    describe,
-    listen,
-    spectral_peaks,
-)
+from sound_diffusion.model.harmony import spectral_peaks
+from sound_diffusion.model.picture_language import GROUPS, MOMENT_AREAS, as_numbers, describe, listen
 from sound_diffusion.sound.embeddings import scale
 from sound_diffusion.sound.features import extract, extract_at
 

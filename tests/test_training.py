@@ -244,7 +244,7 @@ def test_the_average_goes_on_where_a_checkpoint_left_it(tmp_path):
 def test_training_resumes_and_exports(work, tiny, monkeypatch, capsys):
     from diffusers import StableDiffusionPipeline
 
-    from training import autoencoder, export, hearing, latents, unet
+    from training import autoencoder, distillation, export, hearing, latents, tiny_autoencoder, unet
     from training.loop import LoopOptions
 
     sizes, shape = tiny
@@ -265,6 +265,16 @@ def test_training_resumes_and_exports(work, tiny, monkeypatch, capsys):
         lines = capsys.readouterr().out.splitlines()
         assert [line.split()[0] for line in lines[-5:]] == list(dataset.PAINTED)
         assert all(np.isfinite(float(number)) for line in lines[-5:] for number in line.split()[1:])
+        small = tiny_autoencoder.TinyOptions(channels=4, decoder_blocks=(1, 1, 1, 0), crop=8)
+        monkeypatch.setattr(tiny_autoencoder, "TinyOptions", lambda: small)
+        paths = distillation.DistillationOptions(steps=3)
+        assert len(list(distillation.follow_paths(work, 3, paths, batch=2).iterdir())) == 2
+        for steps in (1, 3):
+            loop = LoopOptions(minutes=5, rate=1e-3, batch=2, max_steps=steps)
+            assert steps_of(tiny_autoencoder.train(work, loop)) == steps
+            assert steps_of(distillation.train(work, loop, paths)) == steps
+        slow = load_model(str(export.export(work, work / "slow", slow=True)), device="cpu")
+        assert slow.defaults.steps == 15
         folder = export.export(work, work / "model")
         absent = dict.fromkeys(("text_encoder", "tokenizer", "safety_checker"))
         pipe = StableDiffusionPipeline.from_pretrained(folder, **absent, requires_safety_checker=False)

@@ -106,14 +106,20 @@ def loss_of(
     hint = functional.mse_loss(posterior.mean[:, 2:].float(), chroma(x))
     turns, mirror = (int(torch.randint(n, ())) for n in (4, 2))
     latents, x = (turned(part, turns, mirror) for part in (posterior.sample(), x))
-    y = model.decode(latents).sample
+    kl = posterior.kl().float().mean() / np.prod(posterior.mean.shape[1:])
+    loss, psnr = decoding_loss(model.decode(latents).sample, x, options)
+    return loss + options.hint * hint + options.kl * kl, psnr
+
+
+def decoding_loss(
+    y: torch.Tensor, x: torch.Tensor, options: AutoencoderOptions
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the loss of decoding `y` where `x` was encoded, and the PSNR for the log."""
     error = (y - x).float()
     edges = error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
-    kl = posterior.kl().float().mean() / np.prod(posterior.mean.shape[1:])
     square = error.square().mean()
     tint = (error - error.mean(1, keepdim=True)).square().mean()
     loss = 0.3 * error.abs().mean() + 4 * square + options.tint * tint + options.gradient * edges
-    loss = loss + options.hint * hint + options.kl * kl
     return loss, 10 * torch.log10(4 / square.detach())
 
 

@@ -8,16 +8,16 @@ import shutil
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, StableDiffusionPipeline, UNet2DConditionModel
 
-from sound_diffusion.model.cymatics import SOUND_ENCODER
-from training import autoencoder, dataset, unet
+from sound_diffusion.model.sound_encoder import SOUND_ENCODER
+from training import autoencoder, dataset, distillation, tiny_autoencoder, unet
 
 WORK = Path(__file__).parent / "work"
 MODEL = Path(__file__).parent.parent / "models" / "cymatics"
+SLOW = {"steps": 15, "guidance": distillation.GUIDANCE}
+FEW_STEPS = {"steps": 2, "guidance": 1.0, "few_steps": True}
 DECLARED = {
-    "steps": 15,
-    "guidance": 3.0,
     "scaling": dataset.SCALING,
     "height": 256,
     "width": 256,
@@ -28,7 +28,9 @@ DECLARED = {
 ABSENT = ("text_encoder", "tokenizer", "safety_checker", "feature_extractor", "image_encoder")
 
 
-def pipeline_of(vae: AutoencoderKL, painter: UNet2DConditionModel) -> StableDiffusionPipeline:
+def pipeline_of(
+    vae: AutoencoderKL | AutoencoderTiny, painter: UNet2DConditionModel
+) -> StableDiffusionPipeline:
     """Join the two networks and the schedule into a pipeline without a text encoder."""
     return StableDiffusionPipeline(
         vae=vae,
@@ -43,24 +45,26 @@ def pipeline_of(vae: AutoencoderKL, painter: UNet2DConditionModel) -> StableDiff
     )
 
 
-def export(work: Path = WORK, model: Path = MODEL) -> Path:
+def export(work: Path = WORK, model: Path = MODEL, *, slow: bool = False) -> Path:
     """Write the averaged weights of a work folder, in float16, to a model folder.
 
     Parameters
     ----------
     work : Path
-        Folder with `autoencoder.pt`, `unet.pt` and latents.
+        Folder with what training has made.
     model : Path
         Where the model goes; what lies there is replaced once the new one is whole.
+    slow : bool
+        The painter of many steps and the large autoencoder, from which the other ones have learnt.
 
     Returns
     -------
     Path
         The model's folder.
     """
-    vae = autoencoder.load_trained(work)
+    vae = autoencoder.load_trained(work) if slow else tiny_autoencoder.load_trained(work)
     vae.register_to_config(scaling_factor=unet.scaling_factor(work))
-    painter = unet.load_trained(work)
+    painter = unet.load_trained(work, checkpoint="unet.pt" if slow else "few_step.pt")
     beside = model.with_name(model.name + ".part")
     shutil.rmtree(beside, ignore_errors=True)
     pipeline_of(vae.to(torch.float16), painter.unet.to(torch.float16)).save_pretrained(beside)
@@ -68,7 +72,8 @@ def export(work: Path = WORK, model: Path = MODEL) -> Path:
     index = json.loads((beside / "model_index.json").read_text())
     index |= {name: [None, None] for name in ABSENT}
     (beside / "model_index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
-    (beside / "sound_diffusion.json").write_text(json.dumps(DECLARED, indent=2) + "\n")
+    declared = (SLOW if slow else FEW_STEPS) | DECLARED
+    (beside / "sound_diffusion.json").write_text(json.dumps(declared, indent=2) + "\n")
     for kept in ("README.md",):
         if (model / kept).exists():
             shutil.copy(model / kept, beside / kept)
@@ -82,8 +87,9 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=WORK, help="work folder (default: %(default)s)")
     parser.add_argument("--model", type=Path, default=MODEL, help="model folder (default: %(default)s)")
+    parser.add_argument("--slow", action="store_true", help="the painter of many steps, to compare with")
     options = parser.parse_args(argv)
-    path = export(options.work, options.model)
+    path = export(options.work, options.model, slow=options.slow)
     size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     print(f"{path} {size / 1e6:.1f} MB")
 

@@ -14,14 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
-from sound_diffusion.model.picture_language import (
-    FIFTHS,
-    MOMENT_AREAS,
-    PITCH_CLASSES,
-    Descriptors,
-    key_place,
-    mode_weights,
-)
+from sound_diffusion.model.harmony import FIFTHS, PITCH_CLASSES, key_place, mode_weights
+from sound_diffusion.model.picture_language import MOMENT_AREAS, Descriptors
 
 # Round the circle in ten steps: warm to cold, and back through magenta; that of the centroid ends at violet.
 CIRCLE = np.array(

@@ -1,4 +1,4 @@
-"""Make the embedded model: sounds and pictures, autoencoder, UNet, export.
+"""Make the embedded model: sounds and pictures, autoencoders, UNet, few steps, export.
 
 Stopped at any point, the same command continues where it was. With a GPU it uses the GPU.
 """
@@ -13,11 +13,19 @@ from pathlib import Path
 
 import torch
 
-from training import autoencoder, dataset, export, latents, unet
+from training import autoencoder, dataset, distillation, export, latents, tiny_autoencoder, unet
 from training.loop import LoopOptions, make_accelerator
 
-# Of the time; the latents take what is left.
-SHARES = {"shards": 0.08, "sounds": 0.06, "autoencoder": 0.2, "ear": 0.13, "unet": 0.48}
+# Of the time; the latents and the paths of distillation take what is left.
+SHARES = {
+    "shards": 0.07,
+    "sounds": 0.05,
+    "autoencoder": 0.14,
+    "tiny_autoencoder": 0.08,
+    "ear": 0.1,
+    "unet": 0.33,
+    "few_step": 0.12,
+}
 
 
 def make_shards(
@@ -46,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
     )
     flags.add_argument("--shards", type=int, default=600, help="at most so many shards of 128 pairs")
     flags.add_argument("--workers", type=int, help="processes that make pairs; by default one a core")
+    flags.add_argument("--paths", type=int, default=3000, help="paths that the few-step painter learns from")
     flags.add_argument("--batch", type=int, help="pictures a step of the UNet (default: 16, with a GPU 64)")
     return flags
 
@@ -69,6 +78,10 @@ def main(argv: list[str] | None = None) -> None:
     if options.begin is None:
         unet.train_ear(options.work, LoopOptions(minutes["ear"], rate=1.5e-3, batch=batch))
     unet.train(options.work, LoopOptions(minutes["unet"], rate=1e-3, batch=batch), begin=options.begin)
+    loop = LoopOptions(minutes["tiny_autoencoder"], rate=3e-3, batch=12)
+    tiny_autoencoder.train(options.work, loop)
+    distillation.follow_paths(options.work, options.paths)
+    distillation.train(options.work, LoopOptions(minutes["few_step"], rate=3e-4, batch=batch, ema=0.99))
     if first:
         print(export.export(options.work, options.model))
 

@@ -19,8 +19,9 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from sound_diffusion.model.cymatics import SOUND_ENCODER, SoundEncoder, mirrored
+from sound_diffusion.model.mirrored import mirrored
 from sound_diffusion.model.picture_language import GROUPS
+from sound_diffusion.model.sound_encoder import SOUND_ENCODER, SoundEncoder
 from training import dataset
 from training.loop import Clock, LoopOptions, Step, fit, load_average, make_accelerator
 
@@ -363,8 +364,8 @@ def train(
     return fit(accelerator, model, folder / "unet.pt", loop, start)
 
 
-def load_trained(folder: Path, options: UNetOptions | None = None) -> Painter:
-    """Read the averaged weights of a work folder, in float32, ready to use."""
+def load_trained(folder: Path, options: UNetOptions | None = None, checkpoint: str = "unet.pt") -> Painter:
+    """Read the averaged weights of a checkpoint in a work folder, in float32, ready to use."""
     model = Painter(options or UNetOptions())
-    load_average(folder / "unet.pt", model)
+    load_average(folder / checkpoint, model)
     return model.eval()

@@ -47,6 +47,17 @@ class Motion:
         """Whether nothing moves."""
         return self == Motion()
 
+    @property
+    def inverse(self) -> Motion:
+        """The step that undoes it."""
+        cosine, sine = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))
+        return Motion(
+            1 / self.zoom,
+            -self.angle,
+            -self.zoom * (cosine * self.translation_x + sine * self.translation_y),
+            -self.zoom * (cosine * self.translation_y - sine * self.translation_x),
+        )
+
 
 @dataclass(frozen=True)
 class Feedback:

@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from sound_diffusion.bending import work_out_amounts
 from sound_diffusion.conditioning import Words
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.camera import Feedback, Motion
+from sound_diffusion.film.noise import NoisePath, noise_path
 from sound_diffusion.film.prompts import PromptStep
 from sound_diffusion.film.schedules import Schedule
 from sound_diffusion.film.timeline import Frame, Timeline
 from sound_diffusion.film.variables import TIME_VARIABLES, Series, Variables, no_beats, read_series
 from sound_diffusion.options.films import SCHEDULED, FilmOptions
-from sound_diffusion.settings import PaintSettings
+from sound_diffusion.settings import PaintSettings, gives_a_step
 from sound_diffusion.sound.descriptors import DESCRIPTORS, Descriptors, describe_stream
 from sound_diffusion.sources import SoundSource
 from sound_diffusion.typing import DoubleArray
@@ -36,12 +38,18 @@ class Controls:
         What each schedule comes to, by the name of its option.
     steps : sequence of PromptStep or None
         The prompts of every frame, where there are some over time.
+    amounts : np.ndarray [shape=(n, n_bends), dtype=float64]
+        Of the bends.
+    noise : NoisePath or None
+        None: each frame has the noise of its seed.
     """
 
     options: FilmOptions
     stride: int = 1
     numbers: Mapping[str, DoubleArray] = field(default_factory=dict)
     steps: Sequence[PromptStep] | None = None
+    amounts: DoubleArray = field(default_factory=lambda: np.empty((0, 0)))
+    noise: NoisePath | None = None
 
     def _number(self, name: str, position: int) -> float:
         values = self.numbers.get(name)
@@ -60,26 +68,40 @@ class Controls:
             The numbers by the names of their options; ``prompts``: the words before and after, and how much
             of the way between them is done.
         """
-        position = frame.index * self.stride
+        position = frame.position
         values: dict[str, Any] = {name: self._number(name, position) for name in self.numbers}
         if self.steps is not None:
             step = self.steps[position]
             values["prompts"] = [step.before.text, step.after.text, step.share]
+        if self.options.bend:
+            values["bend"] = self.amounts[position].tolist()
         return values
 
     def settings(self, settings: PaintSettings, frame: Frame) -> PaintSettings:
         """Return how a frame is painted. A strength that gives no step at all keeps the frame before."""
-        position = frame.index * self.stride
+        position = frame.position
         changed: dict[str, Any] = {
             name: self._number(name, position) for name in ("strength", "guidance") if name in self.numbers
         }
-        if "strength" in changed and int(settings.steps * changed["strength"]) == 0:
-            changed["strength"] = 0.0
-        return replace(settings, **changed)
+        settings = replace(settings, **changed)
+        return settings if gives_a_step(settings) else replace(settings, strength=0.0)
+
+    def check_steps(self, settings: PaintSettings) -> None:
+        """Raise ParameterError for a strength that is not 0 by intention, and yet gives no frame a step."""
+        strengths = self.numbers.get("strength", np.zeros(0))[:: self.stride]
+        painted_over = strengths if self.options.init_image is not None else strengths[1:]
+        steps = settings.steps
+        if painted_over.any() and not settings.few_steps and not (painted_over * steps >= 1).any():
+            raise ParameterError(
+                f"--strength {self.options.strength}: at most {painted_over.max():.4g}, "
+                f"of {steps} steps none",
+                f"{1 / steps:.4g} or more at some frame",
+                "raise --strength or --ddim_steps",
+            )
 
     def gain(self, frame: Frame) -> float:
         """Return what the scaled sound of a frame is multiplied by."""
-        return self._number("gain", frame.index * self.stride)
+        return self._number("gain", frame.position)
 
     def words(self, words: Words, frame: Frame, position: float) -> tuple[Words, float]:
         """Return the words of a frame, and how much of the way from the first to the second is done.
@@ -92,7 +114,7 @@ class Controls:
         position : float
             In the film, from 0 to 1.
         """
-        index = frame.index * self.stride
+        index = frame.position
         if "text_weight" in self.numbers:
             words = replace(words, weight=self._number("text_weight", index))
         if self.steps is None:
@@ -109,23 +131,28 @@ class Controls:
         )
         return now, share
 
-    def feedback(self, frame: Frame) -> Feedback:
-        """Return what happens before a frame is painted. Motion of frames that are not shown adds up."""
-        last = frame.index * self.stride
-        since = range(last - self.stride + 1, last + 1)
+    def pace(self, n_frames: int) -> DoubleArray:
+        """Return at what pace the film goes from key to key, (n_frames,)."""
+        return np.array([self._number("pace", position) for position in range(n_frames)])
+
+    def motion(self, positions: Sequence[int]) -> Motion:
+        """Return how the camera moves over some frames, by their positions: it adds up."""
 
         def over(name: str) -> list[float]:
-            return [self._number(name, position) for position in since]
+            return [self._number(name, position) for position in positions]
 
-        options = self.options
-        motion = Motion(
+        return Motion(
             float(np.prod(over("zoom"))),
-            sum(over("angle")),
-            sum(over("translation_x")),
-            sum(over("translation_y")),
+            float(sum(over("angle"))),
+            float(sum(over("translation_x"))),
+            float(sum(over("translation_y"))),
         )
+
+    def feedback(self, frame: Frame) -> Feedback:
+        """Return what happens before a frame is painted, the motion of frames that are not among it."""
+        last, options = frame.position, self.options
         return Feedback(
-            motion,
+            self.motion(range(last - frame.step + 1, last + 1)),
             options.border,
             options.color_coherence,
             options.color_strength,
@@ -145,7 +172,7 @@ def check_controls(options: FilmOptions, *others: Schedule) -> None:
     """Raise ParameterError where schedules use variables that there are not, or the series cannot be read."""
     series = _series(options)
     known = [*TIME_VARIABLES, *DESCRIPTORS, *(() if series is None else series.columns)]
-    for schedule in (*schedules_of(options).values(), *others):
+    for schedule in (*schedules_of(options).values(), *(bend.amount for bend in options.bend), *others):
         schedule.check_names(known)
 
 
@@ -170,15 +197,21 @@ def work_out(options: FilmOptions, sound: SoundSource, timeline: Timeline) -> Co
         If a number is out of range at some frame, or beats are counted in a sound that has none.
     """
     schedules, prompts = schedules_of(options), options.prompts
-    names = frozenset().union(*(schedule.names for schedule in schedules.values()))
+    amounts = [bend.amount for bend in options.bend]
+    names = frozenset().union(*(schedule.names for schedule in (*schedules.values(), *amounts)))
     listens = bool(names & {*DESCRIPTORS, "beats"}) or (prompts is not None and prompts.in_beats)
     heard = hear(sound, timeline) if listens else None
     variables = variables_of(options, timeline, heard)
     numbers = {name: schedule.evaluate(variables) for name, schedule in schedules.items()}
-    if "strength" in numbers:
-        _check_steps(options, numbers["strength"][:: timeline.stride])
-    steps = None if prompts is None else prompts.steps(variables)
-    return Controls(options, timeline.stride, numbers, steps)
+    steps = None if prompts is None else prompts.steps(variables, closed=timeline.loop)
+    return Controls(
+        options,
+        timeline.stride,
+        numbers,
+        steps,
+        work_out_amounts(options.bend, variables),
+        noise_path(options, timeline, numbers.get("walk_rate")),
+    )
 
 
 def hear(sound: SoundSource, timeline: Timeline) -> Descriptors:
@@ -205,15 +238,3 @@ def _nonempty(blocks: Iterator[Any]) -> Iterator[Any]:
 
 def _series(options: FilmOptions) -> Series | None:
     return None if options.series is None else read_series(options.series, frozenset(DESCRIPTORS))
-
-
-def _check_steps(options: FilmOptions, strengths: DoubleArray) -> None:
-    """Refuse a strength that is never 0 by intention, and yet gives no frame a step."""
-    steps = options.steps or 1
-    painted_over = strengths if options.init_image is not None else strengths[1:]
-    if painted_over.any() and not (painted_over * steps >= 1).any():
-        raise ParameterError(
-            f"--strength {options.strength}: at most {painted_over.max():.4g}, of {steps} steps none",
-            f"{1 / steps:.4g} or more at some frame",
-            "raise --strength or --ddim_steps",
-        )

@@ -15,6 +15,7 @@ from sound_diffusion.film.timeline import Timeline
 from sound_diffusion.film.variables import Variables
 from sound_diffusion.inputs import each_input, find_sounds
 from sound_diffusion.job import Job
+from sound_diffusion.model.find import find_model, read_defaults
 from sound_diffusion.options import FilmOptions, options_of
 from sound_diffusion.options.films import SCHEDULED
 from sound_diffusion.plots import plot_schedules, sound_overview
@@ -41,13 +42,18 @@ def describe_films(options: FilmOptions) -> Iterator[str]:
         if not (options.paths or options.input_folder or options.from_file):
             return
     paths = find_sounds(options.paths, options.input_folder, options.from_file)
-    wanted = _wanted(options)
-    check_controls(options, *wanted.values())
     is_export = options.export_schedule is not None
-    own = options if is_export else Job.plan(options).options
+    # What is only printed may be for another program: whether this model could paint it does not matter.
+    own = _declared(options) if is_export else Job.plan(options).options
+    wanted = _wanted(own) if is_export else _set_numbers(own)
+    check_controls(options, *wanted.values())
     describe = _export if is_export else _describe
     sounds = [SoundSource(path, own) for path in paths]
     yield from each_input(sounds, lambda sound: describe(sound, own, wanted))
+
+
+def _declared(options: FilmOptions) -> FilmOptions:
+    return options.with_declared(read_defaults(find_model(options.model)))
 
 
 def _export(sound: SoundSource, options: FilmOptions, wanted: dict[str, Schedule]) -> Iterator[str]:
@@ -85,11 +91,10 @@ def _describe(sound: SoundSource, options: FilmOptions, wanted: dict[str, Schedu
 
 
 def _wanted(options: FilmOptions) -> dict[str, Schedule]:
-    """Return the schedules to be shown: all numbers that the user has set, or the one to be exported."""
-    export = options.export_schedule
-    if export is None:
-        return _set_numbers(options)
+    """Return the schedule to be exported."""
     own = schedules_of(options)
+    export = options.export_schedule
+    assert export is not None
     flags = {each.flag.removeprefix("--").replace("-", "_"): each.name for each in options_of(FilmOptions)}
     name = flags.get(export.removeprefix("--").replace("-", "_"), export)
     if name in own:
@@ -102,11 +107,11 @@ def _wanted(options: FilmOptions) -> dict[str, Schedule]:
 
 
 def _set_numbers(options: FilmOptions) -> dict[str, Schedule]:
-    """Return what could change over the film, and is not left as it is: what does not change is a line."""
+    """Return what may change over a film and is a number: what does not change is a level line."""
     declared = {each.name: each for each in options_of(FilmOptions)}
     numbers = {name: getattr(options, name) for name in SCHEDULED}
     return {
         name: value if isinstance(value, Schedule) else parse_schedule(str(value), declared[name].flag)
         for name, value in numbers.items()
-        if value != declared[name].default
+        if value is not None and value != declared[name].default
     }

@@ -91,6 +91,12 @@ class Expression:
     names: frozenset[str]
     size: int
 
+    @property
+    def functions(self) -> frozenset[str]:
+        """The functions that it calls."""
+        calls = (node for node, _ in _walk(self.body) if isinstance(node, ast.Call))
+        return frozenset(call.func.id for call in calls if isinstance(call.func, ast.Name))
+
     def evaluate(self, evaluation: Evaluation) -> DoubleArray:
         """Work the formula out for every frame.
 

@@ -8,34 +8,26 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import islice
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sound_diffusion.conditioning import Conditioning, condition
 from sound_diffusion.errors import OutputError, ParameterError, VideoError
 from sound_diffusion.files import check_name, make_folder, run_name, write_atomically
-from sound_diffusion.film.camera import feed_back
 from sound_diffusion.film.controls import Controls, check_controls, work_out
 from sound_diffusion.film.flashes import MOST_FLASHES, flashing_times, relative_luminance
+from sound_diffusion.film.making import FrameMaker
 from sound_diffusion.film.run_folder import RunFolder
-from sound_diffusion.film.timeline import Frame, Timeline, frame_features
+from sound_diffusion.film.timeline import Timeline
 from sound_diffusion.film.video import FILM_SUFFIXES, Film, SoundTrack, encode_film
 from sound_diffusion.inputs import each_input, find_sounds
 from sound_diffusion.job import Job
 from sound_diffusion.locks import hold
-from sound_diffusion.model.model import Model
 from sound_diffusion.options import FilmOptions
-from sound_diffusion.painting import paint_batch
 from sound_diffusion.progress import ProgressBar, extend, progress_bar
-from sound_diffusion.recipe import read_recipe, versions
+from sound_diffusion.recipe import versions
 from sound_diffusion.sources import SoundSource
 from sound_diffusion.starting_pictures import load_picture
-from sound_diffusion.typing import FloatArray
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +76,9 @@ def make_film(sound: SoundSource, job: FilmJob, bar: ProgressBar) -> Iterator[Pa
     if options.skip_existing and film.exists():
         return
     timeline = _timeline(sum(map(len, sound.stream())), options)
+    timeline.check_length()
     controls = work_out(options, sound, timeline)
+    controls.check_steps(job.settings)
     run = FilmRun(sound, job, timeline, controls, folder, job.recipe | sound.entries(job.defaults))
     manifest = {
         "request": run.recipe,
@@ -133,12 +127,11 @@ class FilmRun:
         extend(bar(), n_frames, done)
         if done == n_frames:
             return
-        # Whole batches are painted again, so that every frame is made in the same company as in one go.
-        start = done - done % self.job.options.batch_size
         refresh_at, began = IN_PROGRESS_SECONDS, time.monotonic()
-        model = self.job.model
+        parts = (self.job, self.timeline, self.controls, self.folder, self.recipe)
+        maker = FrameMaker(partial(self.sound.stream, warn=False), *parts)
         bar().unpause()
-        for frame in self._paint_frames(model, start):
+        for frame in maker.make(done):
             if frame.index >= done:
                 done = frame.index + 1
                 bar().update()
@@ -147,47 +140,6 @@ class FilmRun:
                 self._encode_draft(done)
                 cost = time.monotonic() - began - elapsed
                 refresh_at = elapsed + cost + max(IN_PROGRESS_SECONDS, cost / IN_PROGRESS_SHARE)
-
-    def _paint_frames(self, model: Model, start: int) -> Iterator[Frame]:
-        """Paint and save frame after frame; the previous picture is the state."""
-        job, folder, chained = self.job, self.folder, self.job.options.over_pictures
-        recipe = self.recipe | {"device": model.device, "precision": model.precision, "versions": versions()}
-        previous = job.init_image
-        if start:
-            _compare_arithmetic(folder.frame(start - 1), recipe)
-            previous = load_picture(folder.frame(start - 1)) if chained else None
-        features = frame_features(self.sound.stream(warn=False), self.timeline, model.width, start)
-        while batch := list(islice(features, job.options.batch_size)):
-            conditionings = [self._condition(model, frame, matrix) for frame, matrix in batch]
-            frames = [frame for frame, _ in batch]
-            starts = None if previous is None else [self._fed_back(previous, frames[0])]
-            settings = self.controls.settings(job.settings, frames[0])
-            pictures = paint_batch(model, conditionings, [frame.seed for frame in frames], settings, starts)
-            for frame, picture in zip(frames, pictures, strict=True):
-                own: dict[str, Any] = {"frame": frame.index, "seed": frame.seed}
-                if values := self.controls.values(frame):
-                    own["values"] = values
-                folder.save_frame(frame.index, picture, recipe | own)
-                yield frame
-            if chained:
-                previous = pictures[-1]
-
-    def _condition(self, model: Model, frame: Frame, matrix: FloatArray) -> Conditioning:
-        words, position = self.controls.words(self.job.words, frame, self.timeline.position(frame))
-        scaling, feature = self.recipe["scaling"], self.recipe["feature"]
-        return condition(model, matrix, scaling, words, position, self.controls.gain(frame), feature)
-
-    def _fed_back(self, previous: Image.Image, frame: Frame) -> Image.Image:
-        """Prepare the frame before for being painted over; a picture to start from stays as it is."""
-        feedback = self.controls.feedback(frame)
-        if frame.index == 0:
-            return previous
-        return feed_back(previous, feedback, None if feedback.color_space == "none" else self._first_frame)
-
-    @cached_property
-    def _first_frame(self) -> Image.Image:
-        """The frame whose colours are kept; on disk, so that they are the same in a later run."""
-        return load_picture(self.folder.frame(0))
 
     def warn_of_flashes(self) -> None:
         """Say so where the film flashes more often than is safe."""
@@ -292,15 +244,7 @@ def _timeline(n_samples: int, options: FilmOptions) -> Timeline:
         seed=options.seed,
         seed_mode=options.seed_mode or "increment",
         stride=options.preview or 1,
+        cadence=options.cadence,
+        interpolate=options.interpolate,
+        loop=options.loop,
     )
-
-
-def _compare_arithmetic(frame: Path, recipe: dict[str, Any]) -> None:
-    """Say so where a frame was painted on another device or in another precision than the next ones."""
-    earlier = read_recipe(frame)
-    was, now = (tuple(made.get(entry) for entry in ("device", "precision")) for made in (earlier, recipe))
-    if was != now:
-        logger.warning(
-            "%s was painted on %s in precision %s, what follows on %s in %s: the film will not be the same "
-            "to the byte (--force starts over)", frame, *was, *now,
-        )  # fmt: skip

@@ -76,18 +76,20 @@ class PromptSchedule:
         """Whether a key counts beats."""
         return any(position.unit == "b" for position, _ in self.keys)
 
-    def steps(self, variables: Variables) -> list[PromptStep]:
+    def steps(self, variables: Variables, *, closed: bool = False) -> list[PromptStep]:
         """Find the prompts of every frame.
 
         Parameters
         ----------
         variables : Variables
             For the frames of keys in seconds and in beats.
+        closed : bool
+            Whether the first key follows on the last, as in a loop.
 
         Returns
         -------
         steps : list of PromptStep
-            One a frame. Before the first key, its prompt holds.
+            One a frame. Before the first key, its prompt holds, unless they close.
 
         Raises
         ------
@@ -100,6 +102,9 @@ class PromptSchedule:
         except ParameterError as error:
             raise _named(error) from None
         prompts = [prompt for _, prompt in self.keys]
+        if closed:
+            within = sum(frame < variables.n_frames for frame in frames)
+            frames, prompts = _closed(frames[:within], prompts[:within], variables.n_frames)
         passed = np.searchsorted(frames, variables.frames, side="right") - 1
         steps = []
         for frame, key in zip(variables.frames.tolist(), passed.tolist(), strict=True):
@@ -109,6 +114,16 @@ class PromptSchedule:
                 share = (frame - frames[key]) / (frames[key + 1] - frames[key])
                 steps.append(PromptStep(prompts[key], prompts[key + 1], share))
         return steps
+
+
+def _closed(frames: list[float], prompts: list[Prompt], n_frames: int) -> tuple[list[float], list[Prompt]]:
+    """Put the last key before the first one as well, and the first after the last."""
+    if not frames:
+        raise ParameterError("no prompt within the loop", f"one before frame {n_frames}")
+    return (
+        [frames[-1] - n_frames, *frames, frames[0] + n_frames],
+        [prompts[-1], *prompts, prompts[0]],
+    )
 
 
 def read_prompts(source: str) -> PromptSchedule:

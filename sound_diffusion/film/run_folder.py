@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sound_diffusion.errors import RunFolderError
-from sound_diffusion.files import remove_file, remove_parts, write_atomically, write_png
+from sound_diffusion.files import make_folder, remove_file, remove_parts, write_atomically, write_png
 from sound_diffusion.film.video import FILM_SUFFIXES
 from sound_diffusion.recipe import differences
+from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -53,6 +56,24 @@ class RunFolder:
         """File of a frame."""
         return self.frames / f"{index:05d}.png"
 
+    @property
+    def places(self) -> Path:
+        """Where the frames of a film with even steps are along its way, in JSON."""
+        return self.path / "places.json"
+
+    @property
+    def trials(self) -> Path:
+        """Folder of the pictures by which even steps are found."""
+        return self.path / "trials"
+
+    def trial(self, place: float) -> Path:
+        """File of a picture that is painted to see how far the way goes to a place."""
+        return self.trials / f"{place:012.6f}.png"
+
+    def latents(self, index: int) -> Path:
+        """File of the latents of a frame, in the format of NumPy."""
+        return self.path / "latents" / f"{index:05d}.npy"
+
     def belongs_to(self, manifest: Mapping[str, Any]) -> bool:
         """Whether :meth:`claim` would not refuse a request."""
         try:
@@ -83,7 +104,7 @@ class RunFolder:
         OutputError
             If it cannot be written.
         """
-        for folder in (self.path, self.frames):  # nobody else is at work here: the folder is locked
+        for folder in (self.path, *self._folders):  # nobody else is at work here: the folder is locked
             remove_parts(folder)
         old = self._read_manifest()
         if old is None:
@@ -122,11 +143,18 @@ class RunFolder:
         remove_file(self.manifest)
 
     def remove_frames(self) -> None:
-        """Remove the frames."""
-        for path in self.frames.glob("*"):
-            remove_file(path)
-        with contextlib.suppress(OSError):  # it may hold something of the user's
-            self.frames.rmdir()
+        """Remove the frames, and what they are made with."""
+        remove_file(self.places)
+        for folder in self._folders:
+            _remove_files(folder)
+
+    def remove_trials(self) -> None:
+        """Remove the pictures by which even steps are found."""
+        _remove_files(self.trials)
+
+    @property
+    def _folders(self) -> tuple[Path, ...]:
+        return self.frames, self.latents(0).parent, self.trials
 
     def _has_frames(self) -> bool:
         return any(self.frames.glob("*.png"))
@@ -142,6 +170,19 @@ class RunFolder:
         """Save a frame with its recipe inside."""
         with write_atomically(self.frame(index)) as file:
             write_png(picture, file, recipe)
+
+    def save_latents(self, index: int, latents: FloatArray) -> None:
+        """Save the latents of a frame, of any shape."""
+        make_folder(self.latents(index).parent)
+        with write_atomically(self.latents(index)) as file:
+            np.save(file, latents)
+
+    def load_latents(self, index: int) -> FloatArray | None:
+        """Return the latents of a frame; None where they are not there."""
+        with contextlib.suppress(OSError, ValueError, EOFError):
+            latents: FloatArray = np.load(self.latents(index), allow_pickle=False)
+            return latents
+        return None
 
     def finish(self, manifest: Mapping[str, Any], film: Mapping[str, Any]) -> None:
         """Note that the film is done, with what it depends on beside its frames."""
@@ -167,6 +208,13 @@ class RunFolder:
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
         with write_atomically(self.manifest) as file:
             file.write((json.dumps(manifest, indent=2) + "\n").encode())
+
+
+def _remove_files(folder: Path) -> None:
+    for path in folder.glob("*"):
+        remove_file(path)
+    with contextlib.suppress(OSError):  # it may hold something of the user's
+        folder.rmdir()
 
 
 def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -95,6 +95,12 @@ class Schedule:
         keys = [frozenset({"beats"}) for position, _ in self.keys if position.unit == "b"]
         return frozenset().union(*formulas, *keys)
 
+    @property
+    def functions(self) -> frozenset[str]:
+        """The functions that it calls."""
+        formulas = [value.functions for _, value in self.keys if isinstance(value, Expression)]
+        return frozenset().union(*formulas)
+
     def check_names(self, known: Collection[str]) -> None:
         """Raise ParameterError unless all variables are known; the sound need not be read for this."""
         try:
@@ -121,18 +127,46 @@ class Schedule:
             If a name is unknown, keys are not in order, or a number is not finite or not allowed; with the
             flag, the frame and the value.
         """
+        values, problem = self.newest(variables, variables.n_frames)
+        if problem is not None:
+            raise problem
+        return values
+
+    def newest(self, variables: Variables, n_frames: int) -> tuple[DoubleArray, ParameterError | None]:
+        """Work out the numbers of the last frames alone, as live, where the others have been seen.
+
+        Parameters
+        ----------
+        variables : Variables
+        n_frames : int
+            At least 1. Where there are fewer, the first one stands for those before.
+
+        Returns
+        -------
+        values : np.ndarray [shape=(n_frames,), dtype=float64]
+            They may be infinite, NaN, or out of the limits: then there is a problem.
+        problem : ParameterError or None
+            What :meth:`evaluate` would raise, for these frames.
+
+        Raises
+        ------
+        ParameterError
+            As :meth:`evaluate`, if it cannot be worked out.
+        """
         evaluation = Evaluation(variables, variables.n_frames, variables.frame_seconds)
         try:
             values = self._values(variables, evaluation)
         except ParameterError as error:
             raise _named(error, self.flag, self.text) from None
-        wrong = np.flatnonzero(~self.limits.contain(values))
-        if len(wrong):
-            index = int(wrong[0])
-            reason = " (division by zero)" if evaluation.divided_by_zero[index] else ""
-            found = f"{values[index]:g} at frame {variables.first_frame + index}{reason}"
-            raise _named(ParameterError(found, str(self.limits)), self.flag, self.text)
-        return values
+        first = max(variables.n_frames - n_frames, 0)
+        newest = np.concatenate([np.full(max(n_frames - variables.n_frames, 0), values[0]), values[first:]])
+        wrong = first + np.flatnonzero(~self.limits.contain(values[first:]))
+        if not len(wrong):
+            return newest, None
+        index = int(wrong[0])
+        reason = " (division by zero)" if evaluation.divided_by_zero[index] else ""
+        found = f"{values[index]:g} at frame {variables.first_frame + index}{reason}"
+        return newest, _named(ParameterError(found, str(self.limits)), self.flag, self.text)
 
     def _values(self, variables: Variables, evaluation: Evaluation) -> DoubleArray:
         frames = [position.frame(variables) for position, _ in self.keys]

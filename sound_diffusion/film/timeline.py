@@ -7,7 +7,7 @@ and any length.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -15,7 +15,9 @@ import numpy as np
 
 from sound_diffusion.constants import LARGEST_SEED, N_ROWS, SAMPLE_RATE
 from sound_diffusion.errors import ParameterError
+from sound_diffusion.film.keys import Keys
 from sound_diffusion.options import verify
+from sound_diffusion.options.between import SHORTEST_LOOP
 from sound_diffusion.sound.features import extract_at, get_feature
 from sound_diffusion.typing import FloatArray, IntArray
 
@@ -34,12 +36,18 @@ class Frame:
         Seconds of sound that it shows.
     seed : int
         Of the noise.
+    position : int
+        The frame of the film at whose time it is, those that are not shown or not painted counted as well.
+    step : int
+        How many of these lie between it and the one that is painted before it, itself counted.
     """
 
     index: int
     end: Fraction
     window: Fraction
     seed: int
+    position: int = 0
+    step: int = 1
 
     @property
     def moments(self) -> IntArray:
@@ -64,10 +72,18 @@ class Timeline:
         A key of :data:`sound_diffusion.sound.features.FEATURES`. One that is not windowed reads what
         follows the frame's own time, whatever the window.
     seed : int
-    seed_mode : {"increment", "fixed", "random"}
-        ``increment``: seed + index; ``fixed``: seed; ``random``: drawn from seed and index.
+    seed_mode : str
+        ``increment``: seed + index; ``fixed``: seed; ``random``: drawn from seed and index; ``ladder``: two
+        up, one down; ``alternate``: seed and the next one in turn; ``walk`` and ``circle``: seed, as the
+        noise itself goes on.
     stride : int
         Show every n-th frame only, at fps / n: the frames of a preview.
+    cadence : int
+        Paint every n-th of the frames that are shown, and the last one.
+    interpolate : int or None
+        Frames from key to key of a film that is interpolated.
+    loop : bool
+        Whether the film ends where it begins.
     """
 
     n_samples: int
@@ -77,13 +93,35 @@ class Timeline:
     seed: int = 42
     seed_mode: str = "increment"
     stride: int = 1
+    cadence: int = 1
+    interpolate: int | None = None
+    loop: bool = False
 
     def __post_init__(self) -> None:
         if self.n_samples < 1:
             raise ParameterError(f"a sound of {self.n_samples} samples", "at least 1")
         verify(fps=self.fps, window=self.window, seed_mode=self.seed_mode, preview=self.stride)
-        if self.seed_mode == "increment" and self.seed + len(self) * self.stride > LARGEST_SEED:
-            raise ParameterError(f"seed {self.seed} and {len(self)} more", f"at most {LARGEST_SEED}")
+        farthest = {"increment": self.n_positions, "ladder": self.n_positions // 2 + 2}
+        farthest |= {"alternate": 1, "circle": 1}
+        last = self.seed + farthest.get(self.seed_mode, 0)
+        if last > LARGEST_SEED:
+            raise ParameterError(f"seed {self.seed} and {last - self.seed} more", f"at most {LARGEST_SEED}")
+
+    def check_length(self) -> None:
+        """Raise ParameterError where the film is too short for what is to happen in it."""
+        n_frames = self.n_positions
+        if self.loop and len(self) < SHORTEST_LOOP:
+            raise ParameterError(
+                f"--loop with {len(self)} frame{'s' * (len(self) > 1)}",
+                f"{SHORTEST_LOOP} or more",
+                "raise --fps",
+            )
+        if self.cadence > len(self):
+            raise ParameterError(
+                f"--cadence {self.cadence} of a film of {len(self)} frames", f"1 to {len(self)}"
+            )
+        if self.interpolate is not None:
+            Keys(n_frames, self.interpolate, self.loop)
 
     @property
     def shown_fps(self) -> Fraction:
@@ -94,23 +132,70 @@ class Timeline:
         """Count the frames that cover the sound: ceil(duration * fps) without a stride."""
         return math.ceil(Fraction(self.n_samples, SAMPLE_RATE) * self.shown_fps)
 
+    @property
+    def n_positions(self) -> int:
+        """Count the frames, those that a preview leaves out among them."""
+        return math.ceil(Fraction(self.n_samples, SAMPLE_RATE) * self.fps)
+
+    @property
+    def period(self) -> int:
+        """Samples after which a loop begins again."""
+        return round(self.n_positions / self.fps * SAMPLE_RATE)
+
+    @property
+    def keys(self) -> Keys | None:
+        """The key frames of a film that is interpolated, by their positions."""
+        if self.interpolate is None:
+            return None
+        return Keys(self.n_positions, self.interpolate, self.loop)
+
+    @property
+    def painted(self) -> list[int]:
+        """The frames that are painted, by their index; those between are decoded."""
+        painted = list(range(0, len(self), self.cadence))
+        if not self.loop and painted[-1] != len(self) - 1:
+            painted.append(len(self) - 1)
+        return painted
+
     def __getitem__(self, index: int) -> Frame:
         """Describe one frame; `index` counts the frames that are shown."""
         if not 0 <= index < len(self):
             raise IndexError(index)
         position = index * self.stride
+        since = index % self.cadence or min(self.cadence, index)  # the last frame may be nearer
+        step = max(since, 1) * self.stride
+        return Frame(index, (position + 1) / self.fps, self._window, self.seed_at(position), position, step)
+
+    @property
+    def _window(self) -> Fraction:
         windowed = get_feature(self.feature).windowed
-        window = self.window if self.window is not None and windowed else 1 / self.fps
-        return Frame(index, (position + 1) / self.fps, window, self._seed(position))
+        return self.window if self.window is not None and windowed else self.cadence / self.fps
+
+    def position_of(self, place: float) -> int:
+        """Return the position that is nearest to a place on the way of the film."""
+        return round(place) % self.n_positions
+
+    def key(self, position: int) -> Frame:
+        """Describe a key frame: it hears all of the sound since the one before, and not less than others."""
+        assert self.interpolate is not None
+        window = max(self._window, self.interpolate / self.fps)
+        return Frame(position, (position + 1) / self.fps, window, self.seed_at(position), position)
 
     def position(self, frame: Frame) -> float:
         """Return the place of a frame in the film, from 0 to 1."""
-        return frame.index / max(len(self) - 1, 1)
+        if self.loop:  # there and back
+            return 1 - abs(2 * frame.position / self.n_positions - 1)
+        return min(frame.position / self.stride / max(len(self) - 1, 1), 1.0)
 
-    def _seed(self, position: int) -> int:
+    def seed_at(self, position: int) -> int:
+        """Return the seed of a frame by its position."""
         if self.seed_mode == "increment":
             return self.seed + position
-        if self.seed_mode == "fixed":
+        if self.seed_mode == "ladder":
+            return self.seed + position // 2 + 2 * (position % 2)
+        if self.seed_mode == "alternate":
+            return self.seed + position % 2
+        if self.seed_mode != "random":
             return self.seed
         return int(np.random.default_rng([self.seed, position]).integers(2**32))
 
@@ -167,11 +252,34 @@ def frame_features(
     matrix : np.ndarray [shape=(77, width), dtype=float32]
         The feature at the frame's moments, unscaled.
     """
-    before, after = get_feature(timeline.feature).reach(width)
+    frames = (timeline[index] for index in range(start, len(timeline)))
+    yield from features_at(blocks, frames, timeline.feature, width)
+
+
+def features_at(
+    blocks: Iterator[FloatArray], frames: Iterable[Frame], feature: str, width: int, lead: int = 0
+) -> Iterator[tuple[Frame, FloatArray]]:
+    """Evaluate a feature at some frames, as :func:`frame_features` does at all.
+
+    Parameters
+    ----------
+    blocks : iterator of np.ndarray [shape=(n,), dtype=float32]
+    frames : iterable of Frame
+        Ascending.
+    feature : str
+    width : int
+    lead : int
+        Samples of `blocks` that come before the beginning of the film.
+
+    Yields
+    ------
+    frame : Frame
+    matrix : np.ndarray [shape=(77, width), dtype=float32]
+    """
+    before, after = get_feature(feature).reach(width)
     buffer = SampleBuffer(blocks)
-    for index in range(start, len(timeline)):
-        frame = timeline[index]
-        moments = frame.moments
+    for frame in frames:
+        moments = frame.moments + lead
         first = max(int(moments[0]) - before, 0)
         samples = buffer.read(first, int(moments[-1]) + after + 1)
-        yield frame, extract_at(samples, moments - first, timeline.feature, width)
+        yield frame, extract_at(samples, moments - first, feature, width)

@@ -24,6 +24,8 @@ SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
 SETTINGS_FILES = [INDEX_FILE, DEFAULTS_FILE, UNET_CONFIG, SCHEDULER_CONFIG]
 PIXELS_PER_LATENT = 8
 LCM_STEPS = 4
+FILM_DEFAULTS = {"steps": (int,), "strength": (int, float), "seed_mode": (str,)}
+"""Options of films for which a model may declare values of its own, and their types in JSON."""
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 PRECISIONS = ("auto", "full", "autocast")
@@ -58,10 +60,15 @@ class ModelDefaults:
     window : float or None
         Seconds of sound in a frame of a film. None: the duration of one frame.
     sound_encoder : bool
-        Whether :class:`sound_diffusion.model.cymatics.SoundEncoder`, in the folder sound_encoder/, reads
+        Whether :class:`sound_diffusion.model.sound_encoder.SoundEncoder`, in the folder sound_encoder/, reads
         every embedding before the UNet does.
     mirrored_noise : bool
-        Whether noise is :func:`sound_diffusion.model.cymatics.mirrored`, and latents after every step.
+        Whether noise is :func:`sound_diffusion.model.mirrored.mirrored`, and latents after every step.
+    few_steps : bool
+        Whether the model is made for few steps, so that what is painted over a picture gets all of them,
+        whatever the strength.
+    film : mapping
+        What is different for films, any of :data:`FILM_DEFAULTS`.
     """
 
     steps: int = 50
@@ -75,6 +82,8 @@ class ModelDefaults:
     window: float | None = None
     sound_encoder: bool = False
     mirrored_noise: bool = False
+    few_steps: bool = False
+    film: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> ModelDefaults:
@@ -118,8 +127,12 @@ class ModelDefaults:
             for name, value in (
                 ("sound_encoder", self.sound_encoder),
                 ("mirrored_noise", self.mirrored_noise),
+                ("few_steps", self.few_steps),
             )
         }
+        checks[f"film {self.film!r} is not an object with any of {', '.join(FILM_DEFAULTS)}"] = isinstance(
+            self.film, dict
+        ) and all(type(value) in FILM_DEFAULTS.get(name, ()) for name, value in self.film.items())
         return next((problem for problem, passed in checks.items() if not passed), "")
 
 
@@ -197,7 +210,7 @@ def read_defaults(location: Path | str) -> ModelDefaults:
         defaults = replace(defaults, height=PIXELS_PER_LATENT * size, width=PIXELS_PER_LATENT * size)
     if scheduler.get("_class_name") == "LCMScheduler":  # distilled, without guidance unless it is built in
         guidance = defaults.guidance if unet.get("time_cond_proj_dim") else 1.0
-        defaults = replace(defaults, sampler="lcm", steps=LCM_STEPS, guidance=guidance)
+        defaults = replace(defaults, sampler="lcm", steps=LCM_STEPS, guidance=guidance, few_steps=True)
     return defaults
 
 

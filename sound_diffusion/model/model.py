@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -18,6 +19,20 @@ from sound_diffusion.typing import FloatArray
 if TYPE_CHECKING:
     import torch
     from diffusers import DiffusionPipeline
+
+
+@functools.cache
+def from_noisy_latents(pipeline_class: Any) -> Any:
+    """Derive an img2img pipeline of diffusers whose `image` is latents that noise has been added to.
+
+    As it is, it encodes pictures, and draws noise that cannot be given to it.
+    """
+
+    class FromNoisyLatents(pipeline_class):  # type: ignore[misc]
+        def prepare_latents(self, image: torch.Tensor, *_args: Any, **_options: Any) -> torch.Tensor:
+            return image
+
+    return FromNoisyLatents
 
 
 @dataclass(frozen=True)
@@ -209,7 +224,9 @@ class Model:
         import diffusers
 
         kind = "StableDiffusionXL" if self.is_xl else "StableDiffusion"
-        return getattr(diffusers, f"{kind}{'Img2Img' if task == 'img2img' else ''}Pipeline")
+        if task == "img2img":
+            return from_noisy_latents(getattr(diffusers, f"{kind}Img2ImgPipeline"))
+        return getattr(diffusers, f"{kind}Pipeline")
 
     def scheduler_class(self, sampler: str) -> Any:
         """Return the class of the scheduler of a sampler; ParameterError for an unknown one."""

@@ -6,12 +6,14 @@ from typing import Any
 from sound_diffusion.options.common import Options
 from sound_diffusion.options.declaration import Option, options_of
 from sound_diffusion.options.films import FilmOptions
+from sound_diffusion.options.live import LiveOptions
 from sound_diffusion.options.pictures import MATRIX_SUFFIX, PictureOptions
 
 __all__ = [
     "MATRIX_SUFFIX",
     "SCRIPTS",
     "FilmOptions",
+    "LiveOptions",
     "Option",
     "Options",
     "PictureOptions",
@@ -20,7 +22,7 @@ __all__ = [
     "verify",
 ]
 
-SCRIPTS: tuple[type[Options], ...] = (PictureOptions, FilmOptions)
+SCRIPTS: tuple[type[Options], ...] = (PictureOptions, FilmOptions, LiveOptions)
 
 
 def verify(**values: Any) -> None:
@@ -33,5 +35,5 @@ def verify(**values: Any) -> None:
 
 @functools.cache
 def all_options() -> dict[str, Option]:
-    """Return the options of all scripts by their names."""
-    return {each.name: each for script in SCRIPTS for each in options_of(script)}
+    """Return the options of all scripts by their names; what they declare differently is as films have it."""
+    return {each.name: each for script in (*SCRIPTS, FilmOptions) for each in options_of(script)}

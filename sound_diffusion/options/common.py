@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from sound_diffusion.bending import OPERATORS, Bend, parse_bend
 from sound_diffusion.constants import LARGEST_SEED
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.schedules import Scheduled
@@ -63,6 +64,7 @@ class Options:
     """What all scripts take."""
 
     script: ClassVar[str]
+    left_out: ClassVar[frozenset[str]] = frozenset()  # options of a base that it does not take
 
     paths: tuple[Path, ...]
     input_folder: Path | None = option(None, "use every sound in it", "--input_folder", metavar="FOLDER")
@@ -119,6 +121,14 @@ class Options:
     height: int | None = _pixels_option(None, "height (default: the model's)", "--H")
     width: int | None = _pixels_option(None, "width (default: the model's)", "--W")
     init_image: Path | None = model_option(None, "a picture to start from", "--init-img", metavar="PICTURE")
+    bend: tuple[Bend, ...] = model_option(
+        (),
+        "change the latents after a step, by a number or a formula: rotate@3: 6.28*centroid; operators: "
+        + ", ".join(OPERATORS),
+        parse=parse_bend,
+        metavar="OPERATOR@STEP:AMOUNT",
+        since="0.2.0",
+    )
 
     strength: Scheduled | None
     seed: int
@@ -153,6 +163,10 @@ class Options:
     def over_pictures(self) -> bool:
         """Whether pictures are painted over others, so that the strength has to give a step."""
         return self.init_image is not None
+
+    def with_declared(self, defaults: ModelDefaults) -> Self:
+        """Fill in what a model declares for this script in particular."""
+        return self
 
     def completed(self, settings: Mapping[str, Any], defaults: ModelDefaults) -> Self:
         """Fill in how the model paints, and what else it declares, for a recipe that leaves nothing open."""

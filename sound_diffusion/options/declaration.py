@@ -144,10 +144,11 @@ def option(default: Any, description: str, *flags: str, **details: Any) -> Any:
 def options_of(declared: type[DataclassInstance]) -> tuple[Option, ...]:
     """Return the options that a dataclass declares, those that it inherits among them."""
     types_ = typing.get_type_hints(declared)
+    left_out: frozenset[str] = getattr(declared, "left_out", frozenset())
     return tuple(
         _complete(field, types_[field.name], **field.metadata[METADATA])
         for field in dataclasses.fields(declared)
-        if METADATA in field.metadata
+        if METADATA in field.metadata and field.name not in left_out
     )
 
 

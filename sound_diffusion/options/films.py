@@ -3,25 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import numpy as np
-
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.camera import BORDERS
 from sound_diffusion.film.colors import COLOR_SPACES
 from sound_diffusion.film.positions import shorten
 from sound_diffusion.film.prompts import PromptSchedule, read_prompts
-from sound_diffusion.film.schedules import Limits, Schedule, Scheduled, parse_scheduled
+from sound_diffusion.film.schedules import Limits, Schedule, Scheduled, parse_schedule
 from sound_diffusion.interpolation import INTERPOLATIONS
 from sound_diffusion.model.find import ModelDefaults
+from sound_diffusion.options.between import NEWER, PACE, BetweenFrames
 from sound_diffusion.options.common import (
-    Options,
     count_option,
     is_file,
     paths_option,
@@ -31,13 +29,15 @@ from sound_diffusion.options.common import (
     share_option,
     text_option,
 )
-from sound_diffusion.options.declaration import FORMULA, above, fraction, option, options_of, within
+from sound_diffusion.options.declaration import above, fraction, option, options_of, within
+from sound_diffusion.options.scheduled import scheduled
 from sound_diffusion.presets import preset_names, read_preset
 
-NEWER = "0.2.0"
+STRENGTH = 0.4
 CHANGE = "what changes over a film"
 SCHEDULED = (
-    "strength", "guidance", "text_weight", "gain", "noise", "zoom", "angle", "translation_x", "translation_y"
+    "strength", "guidance", "text_weight", "gain", "noise", "zoom", "angle", "translation_x", "translation_y",
+    "walk_rate", "pace",
 )  # fmt: skip
 CAMERA = ("zoom", "angle", "translation_x", "translation_y", "color_coherence", "sharpen", "noise")
 
@@ -45,22 +45,8 @@ _newer_option = partial(picture_option, group=CHANGE, since=NEWER)
 _camera_option = partial(picture_option, group="camera", since=NEWER)
 
 
-def _scheduled(declare: Callable[..., Any], flag: str, limits: Limits, *said: Any) -> Any:
-    """Declare a number that may change over a film."""
-
-    def check(value: Scheduled) -> tuple[str, ...]:
-        fits = isinstance(value, Schedule) or bool(limits.contain(np.array([value], dtype=np.float64))[0])
-        return () if fits else (str(limits),)
-
-    def parse(text: str) -> Scheduled:
-        return parse_scheduled(text, flag, limits)
-
-    flags = () if declare is scale_option else (flag,)
-    return declare(*said, *flags, parse=parse, check=check, metavar=FORMULA)
-
-
 @dataclass(frozen=True, kw_only=True)
-class FilmOptions(Options):
+class FilmOptions(BetweenFrames):
     """What audio2video takes."""
 
     script: ClassVar[str] = "audio2video.py"
@@ -74,12 +60,16 @@ class FilmOptions(Options):
         check=above(0, 1000),
         label="{} frames a second (--fps)",
     )
-    strength: Scheduled | None = _scheduled(
-        picture_option, "--strength", Limits(0, 1), 0.4, "how much of the last frame is forgotten"
+    strength: Scheduled | None = scheduled(
+        picture_option,
+        "--strength",
+        Limits(0, 1),
+        None,
+        f"how much of the last frame is forgotten (default: the model's, else {STRENGTH})",
     )
-    guidance: Scheduled | None = _scheduled(scale_option, "--scale", Limits())
-    text_weight: Scheduled | None = _scheduled(share_option, "--text-weight", Limits(0, 1))
-    gain: Scheduled = _scheduled(
+    guidance: Scheduled | None = scheduled(scale_option, "--scale", Limits())
+    text_weight: Scheduled | None = scheduled(share_option, "--text-weight", Limits(0, 1))
+    gain: Scheduled = scheduled(
         _newer_option, "--gain", Limits(-1000, 1000), 1.0, "what the scaled sound is multiplied by"
     )
     window: Fraction | None = picture_option(
@@ -92,11 +82,6 @@ class FilmOptions(Options):
     )
     mode: str = picture_option("img2img", "over the last frame or not", choices=("img2img", "txt2img"))
     seed: int = seed_option(42, "seed of the noise that becomes the first frame", entry="film_seed")
-    seed_mode: str | None = picture_option(
-        None,
-        "seed of each frame (default: increment for img2img, fixed for txt2img)",
-        choices=("increment", "fixed", "random"),
-    )
     textpromptend: str | None = text_option(None, "the words at the end of a film", needs=("textprompt",))
     prompts: PromptSchedule | None = text_option(
         None,
@@ -106,18 +91,22 @@ class FilmOptions(Options):
         since=NEWER,
     )
     interpolation: str = text_option(
-        "slerp", "the way from words to words", choices=INTERPOLATIONS, needs=("prompts",), since=NEWER
+        "slerp",
+        "the way from words to words, and from key to key of --interpolate",
+        choices=INTERPOLATIONS,
+        needs=("prompts|interpolate",),
+        since=NEWER,
     )
-    zoom: Scheduled = _scheduled(
+    zoom: Scheduled = scheduled(
         _camera_option, "--zoom", Limits(0.001, 1000), 1.0, "factor by which a frame grows"
     )
-    angle: Scheduled = _scheduled(
+    angle: Scheduled = scheduled(
         _camera_option, "--angle", Limits(), 0.0, "degrees by which a frame turns, against the clock"
     )
-    translation_x: Scheduled = _scheduled(
+    translation_x: Scheduled = scheduled(
         _camera_option, "--translation_x", Limits(), 0.0, "pixels by which a frame moves to the right"
     )
-    translation_y: Scheduled = _scheduled(
+    translation_y: Scheduled = scheduled(
         _camera_option, "--translation_y", Limits(), 0.0, "pixels by which a frame moves down"
     )
     border: str = _camera_option("replicate", "what comes in from outside", choices=tuple(BORDERS))
@@ -128,7 +117,7 @@ class FilmOptions(Options):
         1.0, "how far the colours are brought back", check=within(0, 1), needs=("color_coherence",)
     )
     sharpen: float = _camera_option(0.0, "amount of an unsharp mask", check=within(0, 100))
-    noise: Scheduled = _scheduled(
+    noise: Scheduled = scheduled(
         _camera_option, "--noise", Limits(0, 100), 0.0, "noise that a frame gets before it is painted over"
     )
     series: Path | None = picture_option(
@@ -216,8 +205,19 @@ class FilmOptions(Options):
         """Whether each frame is painted over the one before."""
         return self.mode == "img2img"
 
+    def with_declared(self, defaults: ModelDefaults) -> Self:
+        """Fill in what a model declares for films; a strength there always is."""
+        declared = {"strength": STRENGTH, **defaults.film}
+        if not self.over_pictures:  # it is declared for frames that go on from each other
+            declared.pop("seed_mode", None)
+        return replace(
+            self, **{name: value for name, value in declared.items() if getattr(self, name) is None}
+        )
+
     def completed(self, settings: Mapping[str, Any], defaults: ModelDefaults) -> Self:
-        """Fill in the window and the mode of the seeds as well: a fixed seed makes chained pictures bloom."""
+        """Fill in window, pace and the mode of the seeds too: a fixed seed makes chained pictures bloom."""
         window = Fraction(str(defaults.window)) if self.window is None and defaults.window else self.window
         seed_mode = self.seed_mode or ("increment" if self.over_pictures else "fixed")
-        return replace(self, **settings, window=window, seed_mode=seed_mode)
+        by_music = self.pace is None and self.spacing == "music"
+        pace = parse_schedule("onset", "--pace", PACE) if by_music else self.pace
+        return replace(self, **settings, window=window, seed_mode=seed_mode, pace=pace)

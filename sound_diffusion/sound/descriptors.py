@@ -44,28 +44,36 @@ class Descriptor:
         How the hops of a frame become one number: the mean of what lasts, the maximum of what is sudden.
     smallest_range : float
         What varies by less over a film is constant but for rounding or hiss, and is not blown up to [0, 1].
+    music : (float, float)
+        What stands for 0 and for 1 where there is but one number for a whole sound: about the range of 94
+        excerpts of music.
     """
 
     name: str
     description: str
     over_hops: Callable[..., Any]
     smallest_range: float
+    music: tuple[float, float]
 
 
 DESCRIPTORS = {
     descriptor.name: descriptor
     for descriptor in (
-        Descriptor("loudness", "root mean square of the samples", np.mean, 1e-3),
-        Descriptor("onset", "rise of the mel spectrum in dB, mean over its bands", np.max, 1.0),
-        Descriptor("low", "20 to 150 Hz, root mean square", np.mean, 1e-3),
-        Descriptor("mid", "150 to 2,000 Hz, root mean square", np.mean, 1e-3),
-        Descriptor("high", "2,000 to 16,000 Hz, root mean square", np.mean, 1e-3),
-        Descriptor("percussive", "what is short and broad in the spectrum, root mean square", np.max, 1e-3),
-        Descriptor("harmonic", "what is long and narrow in the spectrum, root mean square", np.mean, 1e-3),
-        Descriptor("centroid", "centre of the magnitude spectrum, Hz", np.mean, 20.0),
-        Descriptor("flatness", "0 a tone, 1 white noise", np.mean, 1e-4),
-        Descriptor("flux", "distance between successive magnitude spectra", np.max, 1.0),
-        Descriptor("pitch", "fundamental, MIDI number; held where there is none", np.median, 0.5),
+        Descriptor("loudness", "root mean square of the samples", np.mean, 1e-3, (0, 0.3)),
+        Descriptor("onset", "rise of the mel spectrum in dB, mean over its bands", np.max, 1.0, (0, 6)),
+        Descriptor("low", "20 to 150 Hz, root mean square", np.mean, 1e-3, (0, 0.25)),
+        Descriptor("mid", "150 to 2,000 Hz, root mean square", np.mean, 1e-3, (0, 0.25)),
+        Descriptor("high", "2,000 to 16,000 Hz, root mean square", np.mean, 1e-3, (0, 0.07)),
+        Descriptor(
+            "percussive", "what is short and broad in the spectrum, root mean square", np.max, 1e-3, (0, 0.2)
+        ),
+        Descriptor(
+            "harmonic", "what is long and narrow in the spectrum, root mean square", np.mean, 1e-3, (0, 0.25)
+        ),
+        Descriptor("centroid", "centre of the magnitude spectrum, Hz", np.mean, 20.0, (0, 5000)),
+        Descriptor("flatness", "0 a tone, 1 white noise", np.mean, 1e-4, (0, 0.003)),
+        Descriptor("flux", "distance between successive magnitude spectra", np.max, 1.0, (0, 140)),
+        Descriptor("pitch", "fundamental, MIDI number; held where there is none", np.median, 0.5, (36, 84)),
     )
 }
 
@@ -148,6 +156,30 @@ def describe(y: npt.ArrayLike, fps: float | str | Fraction = 12) -> Descriptors:
     if not len(samples):
         raise AudioError("a sound without samples", "at least one sample")
     return describe_stream((samples[at : at + BLOCK] for at in range(0, len(samples), BLOCK)), _rate(fps))
+
+
+def describe_whole(y: npt.ArrayLike) -> dict[str, float]:
+    """Describe a whole sound by one number for each descriptor.
+
+    Parameters
+    ----------
+    y : np.ndarray [shape=(n,), real floating]
+        As for :func:`describe`.
+
+    Returns
+    -------
+    levels : dict from str to float
+        In [0, 1] between fixed limits, about the range of music, so that sounds can be compared: the mean
+        over twelfths of a second.
+
+    Raises
+    ------
+    AudioError, ParameterError
+        As :func:`describe`.
+    """
+    means = describe(y).raw.mean(axis=0)
+    low, high = np.array([descriptor.music for descriptor in DESCRIPTORS.values()]).T
+    return dict(zip(DESCRIPTORS, np.clip((means - low) / (high - low), 0, 1).tolist(), strict=True))
 
 
 def describe_stream(blocks: Iterator[FloatArray], fps: Fraction) -> Descriptors:

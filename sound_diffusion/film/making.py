@@ -1,0 +1,197 @@
+"""Makes the frames of a film, one after the other, and keeps in the run folder what the next ones need."""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sound_diffusion.film.camera import feed_back
+from sound_diffusion.film.controls import Controls
+from sound_diffusion.film.even import find_even_places
+from sound_diffusion.film.keys import at_the_pace
+from sound_diffusion.film.loops import approach
+from sound_diffusion.film.painter import FilmPainter, Painted
+from sound_diffusion.film.path import Heard, Listener
+from sound_diffusion.film.run_folder import RunFolder
+from sound_diffusion.film.timeline import Frame, Timeline
+from sound_diffusion.job import Job
+from sound_diffusion.options import FilmOptions
+from sound_diffusion.recipe import read_recipe, versions
+from sound_diffusion.starting_pictures import load_picture
+from sound_diffusion.typing import DoubleArray, FloatArray
+
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FrameMaker:
+    """Makes the frames of a film.
+
+    Attributes
+    ----------
+    open_blocks : callable
+        Returns an iterator of the samples of its sound.
+    job : Job
+    timeline : Timeline
+    controls : Controls
+    folder : RunFolder
+    recipe : dict
+        Of the film.
+    """
+
+    open_blocks: Callable[[], Iterator[FloatArray]]
+    job: Job[FilmOptions]
+    timeline: Timeline
+    controls: Controls
+    folder: RunFolder
+    recipe: dict[str, Any]
+
+    def make(self, done: int) -> Iterator[Frame]:
+        """Make and save frame after frame, the last painted one being the state; yield those that are saved.
+
+        Parameters
+        ----------
+        done : int
+            Frames that are there already. Some of the last ones are made again.
+        """
+        start = self._first_to_paint(done)
+        frames = [self._placed(index) for index in self.timeline.painted[start:]]
+        last = self._load(self.timeline.painted[start - 1]) if start else None
+        if last is not None:
+            compare_arithmetic(self.folder.frame(last.frame.index), self._frame_recipe)
+        heard = self._listener.hear(frames, [self._places[frame.index] for frame in frames])
+        while batch := list(islice(heard, self.job.options.batch_size)):
+            for each in self._paint(batch, last):
+                yield from self._save_between(last, each, each.frame.index)
+                if self._keeps_latents(each.frame.index):
+                    self.folder.save_latents(each.frame.index, each.latents.float().cpu().numpy())
+                yield self._save(each.frame, each.picture)
+                last = each
+        if self.timeline.loop:
+            yield from self._save_between(last, self._load(0), len(self.timeline))
+
+    def _first_to_paint(self, done: int) -> int:
+        """Say which of the painted frames comes next: the first one of a batch.
+
+        Whole batches are painted again, so that every frame is made in the same company as in one go.
+        """
+        start = bisect_left(self.timeline.painted, done)
+        start -= start % self.job.options.batch_size
+        needed = {0, self.timeline.painted[start - 1]} if start else set()
+        lost = [index for index in needed if self._keeps_latents(index) and not self._has_latents(index)]
+        return 0 if lost else start
+
+    def _paint(self, batch: Sequence[tuple[Frame, Heard]], last: Painted | None) -> list[Painted]:
+        frames, heard = [frame for frame, _ in batch], [each for _, each in batch]
+        places = [self._places[frame.index] for frame in frames]
+        before = self.job.init_image if last is None else last.picture
+        if before is None or not self.job.options.over_pictures:
+            return self._painter.paint(frames, heard, places)
+        start = self._fed_back(before, frames[0])
+        return self._painter.paint(frames, heard, places, start, self._approached(frames[0]))
+
+    def _fed_back(self, previous: Image.Image, frame: Frame) -> Image.Image:
+        """Prepare the frame before for being painted over; a picture to start from stays as it is."""
+        feedback = self.controls.feedback(frame)
+        if frame.index == 0:
+            return previous
+        return feed_back(previous, feedback, None if feedback.color_space == "none" else self._first_frame)
+
+    @cached_property
+    def _first_frame(self) -> Image.Image:
+        """The frame whose colours are kept; on disk, so that they are the same in a later run."""
+        return load_picture(self.folder.frame(0))
+
+    def _approached(self, frame: Frame) -> tuple[torch.Tensor, float] | None:
+        """Return the latents that a loop comes back to, and how near this frame is brought to them."""
+        share = approach(frame.index, len(self.timeline), float(self.timeline.shown_fps))
+        if not self.timeline.loop or frame.index == 0 or share == 0:
+            return None
+        return self._load(0).latents, share
+
+    def _keeps_latents(self, index: int) -> bool:
+        """Whether the latents of a painted frame are needed for frames that come later."""
+        options = self.job.options
+        return options.cadence > 1 or (options.loop and options.over_pictures and index == 0)
+
+    def _has_latents(self, index: int) -> bool:
+        return self.folder.load_latents(index) is not None
+
+    def _load(self, index: int) -> Painted:
+        """Load a frame that was painted."""
+        import torch
+
+        latents = self.folder.load_latents(index)
+        tensor = torch.from_numpy(np.zeros(0, dtype=np.float32) if latents is None else latents)
+        where = {"device": self._painter.model.device, "dtype": self._painter.model.pipeline.unet.dtype}
+        return Painted(self._placed(index), tensor.to(**where), load_picture(self.folder.frame(index)))
+
+    def _save_between(self, last: Painted | None, after: Painted, index: int) -> Iterator[Frame]:
+        """Make the frames between two that are painted; `index` is that of the second, as it follows."""
+        if last is None:
+            return
+        for frame, picture in self._painter.between(last, after, index - last.frame.index):
+            yield self._save(frame, picture, between=[last.frame.index, after.frame.index])
+
+    def _save(self, frame: Frame, picture: Image.Image, **own: Any) -> Frame:
+        values = self.controls.values(frame)
+        if self.timeline.keys is not None:
+            values["place"] = float(self._places[frame.index])
+        own |= {"frame": frame.index, "seed": frame.seed, **({"values": values} if values else {})}
+        self.folder.save_frame(frame.index, picture, self._frame_recipe | own)
+        return frame
+
+    @cached_property
+    def _frame_recipe(self) -> dict[str, Any]:
+        model = self.job.model
+        return self.recipe | {"device": model.device, "precision": model.precision, "versions": versions()}
+
+    @cached_property
+    def _painter(self) -> FilmPainter:
+        scaling, feature = self.recipe["scaling"], self.recipe["feature"]
+        return FilmPainter(self.job.model, self.job, self.timeline, self.controls, scaling, feature)
+
+    @cached_property
+    def _listener(self) -> Listener:
+        return Listener(self.open_blocks, self.timeline, self.job.model.width)
+
+    def _placed(self, index: int) -> Frame:
+        """Return a frame; where steps are even, its numbers and words are those of its place on the way."""
+        frame = self.timeline[index]
+        if self.job.options.spacing != "even":
+            return frame
+        return replace(frame, position=self.timeline.position_of(self._places[index]))
+
+    @cached_property
+    def _places(self) -> DoubleArray:
+        """Where every frame that is shown is along the way of the film, in frames, ascending."""
+        places = np.arange(self.timeline.n_positions, dtype=np.float64)
+        keys, spacing = self.timeline.keys, self.job.options.spacing
+        if keys is not None and spacing == "music":
+            places = at_the_pace(keys, self.controls.pace(self.timeline.n_positions))
+        elif keys is not None and spacing == "even":
+            places = find_even_places(self._painter, self._listener, self.folder)
+        return places[:: self.timeline.stride]
+
+
+def compare_arithmetic(frame: Path, recipe: dict[str, Any]) -> None:
+    """Say so where a frame was painted on another device or in another precision than the next ones."""
+    earlier = read_recipe(frame)
+    was, now = (tuple(made.get(entry) for entry in ("device", "precision")) for made in (earlier, recipe))
+    if was != now:
+        logger.warning(
+            "%s was painted on %s in precision %s, what follows on %s in %s: the film will not be the same "
+            "to the byte (--force starts over)", frame, *was, *now,
+        )  # fmt: skip

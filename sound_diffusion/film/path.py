@@ -1,0 +1,134 @@
+"""What every frame of a film is painted from: a feature of its own, or the way between those of two keys."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from sound_diffusion.constants import SAMPLE_RATE
+from sound_diffusion.film.loops import Ring
+from sound_diffusion.film.timeline import Frame, Timeline, features_at
+from sound_diffusion.sound.features import get_feature
+from sound_diffusion.typing import FloatArray
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a frame is painted from.
+
+    Attributes
+    ----------
+    before : np.ndarray [shape=(77, D), dtype=float32]
+        A feature, unscaled.
+    after : np.ndarray [shape=(77, D), dtype=float32] or None
+        That of the next key, where the frame lies between two.
+    share : float
+        How much of the way from the one to the other is done, in [0, 1).
+    """
+
+    before: FloatArray
+    after: FloatArray | None = None
+    share: float = 0.0
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Hears the sound of a film, frame by frame, in memory that does not grow with it.
+
+    Attributes
+    ----------
+    open_blocks : callable
+        Returns an iterator of the samples at 44,100 Hz.
+    timeline : Timeline
+    width : int
+        Columns D of a feature.
+    """
+
+    open_blocks: Callable[[], Iterator[FloatArray]]
+    timeline: Timeline
+    width: int
+
+    def hear(self, frames: Sequence[Frame], places: Sequence[float]) -> Iterator[tuple[Frame, Heard]]:
+        """Yield frames with what they are painted from.
+
+        Parameters
+        ----------
+        frames : sequence of Frame
+            Ascending.
+        places : sequence of float
+            Where each of them is along the way of an interpolated film, ascending; not looked at otherwise.
+        """
+        if self.timeline.keys is None:
+            for frame, matrix in self._features(frames):
+                yield frame, Heard(matrix)
+            return
+        for frame, place in zip(frames, places, strict=True):
+            yield frame, self.between_keys(place)
+
+    def between_keys(self, place: float) -> Heard:
+        """Say what is heard at a place on the way of an interpolated film.
+
+        To go back from key to key takes reading the sound anew; to go on does not.
+        """
+        keys = self.timeline.keys
+        assert keys is not None
+        between = keys.locate(place)
+        before = self._key_features.at(between.before)
+        if between.share == 0:
+            return Heard(before)
+        closes = between.after < between.before
+        after = self._first_key if closes else self._key_features.at(between.after)
+        return Heard(before, after, between.share)
+
+    @cached_property
+    def _key_features(self) -> KeyFeatures:
+        return KeyFeatures(self._from_key)
+
+    @cached_property
+    def _first_key(self) -> FloatArray:
+        return next(self._from_key(0))
+
+    def _from_key(self, number: int) -> Iterator[FloatArray]:
+        """Yield the features of the keys, from one of them on."""
+        assert self.timeline.keys is not None
+        frames = [self.timeline.key(position) for position in self.timeline.keys.frames[number:]]
+        for _, matrix in self._features(frames):
+            yield matrix
+
+    def _features(self, frames: Sequence[Frame]) -> Iterator[tuple[Frame, FloatArray]]:
+        feature = self.timeline.feature
+        if not self.timeline.loop:
+            return features_at(self.open_blocks(), frames, feature, self.width)
+        before, after = get_feature(feature).reach(self.width)
+        longest = max((frame.window for frame in frames), default=0)
+        lead = math.ceil(longest * SAMPLE_RATE) + before + 1
+        sound = Ring(self.open_blocks, self.timeline.period).unroll(lead, after + 1)
+        return features_at(sound, frames, feature, self.width, lead)
+
+
+class KeyFeatures:
+    """The features of the keys of a film, of which the last two are held.
+
+    Parameters
+    ----------
+    open_from : callable
+        Takes the number of a key, and returns an iterator of the features from it on.
+    """
+
+    def __init__(self, open_from: Callable[[int], Iterator[FloatArray]]) -> None:
+        self._open_from = open_from
+        self._held: dict[int, FloatArray] = {}
+        self._upcoming: Iterator[tuple[int, FloatArray]] = iter(())
+
+    def at(self, number: int) -> FloatArray:
+        """Return the feature of a key."""
+        newest = max(self._held, default=-2)
+        if number not in self._held and number != newest + 1:
+            self._held.clear()
+            self._upcoming = enumerate(self._open_from(number), number)
+        if number not in self._held:
+            self._held = {key: self._held[key] for key in list(self._held)[-1:]}
+            self._held.update([next(self._upcoming)])
+        return self._held[number]

@@ -1,0 +1,25 @@
+/** Keys, and the list of them. */
+
+import { byId, element } from "./elements.js";
+
+const TYPING = "input:not([type=checkbox]), textarea, select, [contenteditable]";
+
+/**
+ * @param {{key: string, shown?: string, does: string, act: () => void}[]} keys an entry without `does` is not listed
+ */
+export function listen(keys) {
+  const on = byId("keys-on");
+  on.checked = localStorage.getItem("keys") !== "off";
+  on.addEventListener("change", () => localStorage.setItem("keys", on.checked ? "on" : "off"));
+  for (const { key, shown, does } of keys) {
+    if (does) byId("keys").append(element("dt", {}, element("kbd", { textContent: shown ?? key.toUpperCase() })), element("dd", { textContent: does }));
+  }
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches(TYPING)) return;
+    if (event.key === " " && event.target.matches("button, summary, input")) return; // it presses them
+    const entry = keys.find(({ key }) => key === event.key.toLowerCase());
+    if (!entry || byId("help").open || (!on.checked && event.key !== "Escape")) return;
+    event.preventDefault();
+    entry.act();
+  });
+}

@@ -1,0 +1,286 @@
+"""A session: who is heard, what is set, what is painted. All of it in the thread of the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from sound_diffusion.errors import SoundDiffusionError
+from sound_diffusion.live.chain import LiveJob
+from sound_diffusion.live.clients import PAINTER, WATCHER, Client
+from sound_diffusion.live.hearing import Take
+from sound_diffusion.live.painter import Painter, Shown
+from sound_diffusion.live.protocol import (
+    GOING_AWAY,
+    REFUSED,
+    REPLACED,
+    Message,
+    Ping,
+    Record,
+    RubbishError,
+    Seen,
+    Settings,
+    Start,
+    Stop,
+    picture_message,
+    read_message,
+    read_sound,
+)
+from sound_diffusion.live.settings import VARIABLES, change, choices, shown
+from sound_diffusion.presets import preset_names, read_preset
+from sound_diffusion.sound.features import FEATURES
+
+logger = logging.getLogger(__name__)
+STATS_SECONDS = 2.0  # of which fps and latency are told
+STATS_EVERY = 0.5
+
+
+class Session:
+    """What all pages share.
+
+    Parameters
+    ----------
+    job : Job
+        What the program was started with.
+    """
+
+    def __init__(self, job: LiveJob) -> None:
+        self.job = job
+        self._start_options = job.options
+        self._clients: list[Client] = []
+        self._start: Start | None = None
+        self._take: Take | None = None
+        self._clock = 0.0
+        self._model, self._message = "loading", ""
+        self._recent: deque[tuple[float, float, float]] = deque()  # when, latency, painting: seconds
+        self._dropped = 0
+        self._held: set[str] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._painter = Painter(
+            lambda: job.model,
+            self._later(self._on_ready),
+            self._later(self._on_picture),
+            self._later(self._on_error),
+        )
+
+    def _later(self, call: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Let the painter's thread call what belongs to the loop's."""
+
+        def callback(value: Any) -> None:
+            if self._loop is not None and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(call, value)
+
+        return callback
+
+    # --- beginning and end
+
+    async def begin(self) -> None:
+        """Start to load the model."""
+        self._loop = asyncio.get_running_loop()
+        self._painter.start()
+
+    async def end(self) -> None:
+        """Say good-bye to all pages and end the painter."""
+        self._painter.stop()
+        for client in list(self._clients):
+            client.close(GOING_AWAY, "the program has ended")
+        await asyncio.sleep(0.05)
+
+    # --- pages that come and go
+
+    def join(self, client: Client) -> None:
+        """Take a page in, or say why not."""
+        for other in list(self._clients):
+            if client.page and other.page == client.page:
+                self._remove(other)
+                other.close(REPLACED, "the page has connected again")
+        n_watching = sum(other.role == WATCHER for other in self._clients)
+        if self._painting is None:
+            client.role = PAINTER
+        elif n_watching >= self._start_options.watchers:
+            more = "start the program with --watchers N for more"
+            client.close(REFUSED, f"another page is open already; close it, or {more}")
+            return
+        self._clients.append(client)
+        client.tell(**self._state(client))
+
+    def leave(self, client: Client) -> None:
+        """Let a page go; one that watches takes the place of the one that was heard."""
+        if client in self._clients:
+            self._remove(client)
+            if client.role == PAINTER and self._clients:
+                self._clients[0].role = PAINTER
+                self._tell_state()
+
+    def _remove(self, client: Client) -> None:
+        self._clients.remove(client)
+        if client.role == PAINTER:
+            self._stop()
+
+    @property
+    def _painting(self) -> Client | None:
+        return next((client for client in self._clients if client.role == PAINTER), None)
+
+    # --- what pages say
+
+    def hear(self, client: Client, text: str | None, data: bytes | None) -> None:
+        """Do what a message of a page asks for; RubbishError where it is none."""
+        if client.is_closing:
+            return
+        if not client.messages.take():
+            raise RubbishError("too many messages", "at most 300 a second")
+        if data is not None:
+            self._hear_sound(client, data)
+        elif text is not None:
+            self._obey(client, read_message(text))
+
+    def _obey(self, client: Client, message: Message) -> None:
+        if isinstance(message, Ping):
+            client.tell(type="pong", clock=message.clock)
+            return
+        if client.role != PAINTER:
+            if isinstance(message, Seen):
+                return
+            raise RubbishError("a page that watches cannot be heard", "--watchers pages say nothing but ping")
+        match message:
+            case Start():
+                self._start, self._clock = message, 0.0
+                self._change(client, message.settings)
+                self._new_take()
+                self._tell_state()
+            case Settings():
+                self._change(client, message.settings)
+                self._tell_state()
+            case Stop():
+                self._stop()
+                self._tell_state()
+            case Record():
+                client.tell(type="refused", setting="record", message="recording is not there yet")
+            case Seen():
+                pass
+
+    def _hear_sound(self, client: Client, data: bytes) -> None:
+        if client.role != PAINTER:
+            raise RubbishError("sound from a page that watches")
+        if self._start is None or self._take is None:
+            return  # on its way while the sound was stopped
+        clock, samples = read_sound(data, self._start)
+        if clock < self._clock:
+            raise RubbishError(f"a clock that goes back from {self._clock:g} s to {clock:g} s")
+        if not client.seconds.take(len(samples) / self._start.rate):
+            raise RubbishError("more sound than time goes by")
+        self._clock = clock
+        self._take.hear(clock, samples)
+
+    # --- settings and takes
+
+    def _change(self, client: Client, wanted: Any) -> None:
+        before = self.job.options
+        options, refused = change(before, wanted, self._start_options)
+        if options != before:
+            try:
+                self.job = type(self.job).plan(options)
+            except SoundDiffusionError as error:
+                refused |= dict.fromkeys(map(str, wanted), str(error))
+        for setting, line in refused.items():
+            client.tell(type="refused", setting=setting, message=line)
+        self._held.clear()
+        if self.job.options.fps != before.fps:
+            self._new_take()
+        elif self._take is not None:
+            self._painter.set_work(self._take, self.job)
+
+    def _new_take(self) -> None:
+        """Let time begin."""
+        if self._start is None:
+            return
+        self._take = Take(self._start.rate)
+        self._recent.clear()
+        self._dropped = 0
+        self._painter.set_work(self._take, self.job)
+
+    def _stop(self) -> None:
+        self._start = self._take = None
+        self._painter.set_work(None, self.job)
+
+    # --- what the painter says
+
+    def _on_ready(self, error: Exception | None) -> None:
+        self._model, self._message = (
+            ("ready", "") if error is None else ("failed", str(error) or type(error).__name__)
+        )
+        if error is not None:
+            logger.error("%s", self._message)
+        self._new_take()  # what was said while it loaded is past
+        self._tell_state()
+
+    def _on_error(self, line: str) -> None:
+        self._stop()
+        for client in self._clients:
+            client.tell(type="refused", setting="", message=line)
+        self._tell_state()
+
+    def _on_picture(self, picture: Shown) -> None:
+        frame = picture.painted.frame
+        message = picture_message(picture.heard.clock, picture.seconds, frame.index, picture.encoded)
+        for client in self._clients:
+            client.show(message)
+        self._dropped += picture.dropped
+        now = time.monotonic()
+        self._recent.append((now, now - picture.heard.arrival, picture.seconds))
+        for setting, line in picture.painted.held.items():
+            if setting not in self._held:
+                self._held.add(setting)
+                for client in self._clients:
+                    client.tell(type="held", setting=setting, message=line)
+
+    async def tell_stats(self) -> None:
+        """Tell how fast it goes, again and again."""
+        while True:
+            await asyncio.sleep(STATS_EVERY)
+            since = time.monotonic() - STATS_SECONDS
+            while self._recent and self._recent[0][0] < since:
+                self._recent.popleft()
+            if self._take is None or not self._recent:
+                continue
+            _, latencies, paintings = zip(*self._recent, strict=True)
+            for client in self._clients:
+                client.tell(
+                    type="stats",
+                    fps=round(len(self._recent) / STATS_SECONDS, 2),
+                    latency_ms=round(statistics.median(latencies) * 1000, 1),
+                    painting_ms=round(statistics.median(paintings) * 1000, 1),
+                    dropped=self._dropped + client.dropped,
+                )
+
+    # --- what all should know
+
+    def _tell_state(self) -> None:
+        for client in self._clients:
+            client.tell(**self._state(client))
+
+    def _state(self, client: Client) -> dict[str, Any]:
+        return {
+            "type": "state",
+            "model": self._model,
+            "model_name": str(self._start_options.model),
+            "message": self._message,
+            "role": client.role,
+            "heard": self._start is not None,
+            "recording": False,
+            "width": self.job.settings.width,
+            "height": self.job.settings.height,
+            "settings": shown(self.job.options),
+            "defaults": shown(self._start_options),
+            "choices": choices(),
+            "presets": preset_names(),
+            "features": list(FEATURES),
+            "descriptions": {feature.name: feature.description for feature in FEATURES.values()}
+            | {name: read_preset(name).description for name in preset_names()},
+            "descriptors": list(VARIABLES),
+        }

@@ -1,0 +1,152 @@
+"""What the page may set: options of the program, one at a time, as a command line would."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+from sound_diffusion.cli import Parser
+from sound_diffusion.errors import ParameterError, SoundDiffusionError
+from sound_diffusion.film.positions import shorten
+from sound_diffusion.film.schedules import Schedule
+from sound_diffusion.film.variables import TIME_VARIABLES
+from sound_diffusion.options import LiveOptions, Option, options_of
+from sound_diffusion.presets import preset_names, read_preset
+from sound_diffusion.sound.descriptors import DESCRIPTORS
+
+# Names on the page, which are those of the flags, and the options that they set.
+SETTINGS = {
+    "strength": "strength", "scale": "guidance", "gain": "gain", "window": "window", "fps": "fps",
+    "seed": "seed", "seed_mode": "seed_mode", "feature": "feature", "noise": "noise", "zoom": "zoom",
+    "angle": "angle", "translation_x": "translation_x", "translation_y": "translation_y",
+    "border": "border", "color_coherence": "color_coherence", "color_strength": "color_strength",
+    "sharpen": "sharpen",
+}  # fmt: skip
+PRESET = "preset"
+LONGEST_TEXT = 2000  # characters of a formula
+VARIABLES = (*(name for name in TIME_VARIABLES if name not in ("beats", "max_f")), *DESCRIPTORS)
+
+
+def shown(options: LiveOptions) -> dict[str, Any]:
+    """Return the settings of options as the page knows them: numbers, texts, or None."""
+    values = {name: getattr(options, option) for name, option in SETTINGS.items()}
+    return {name: _in_json(value) for name, value in values.items()} | {PRESET: options.preset or ""}
+
+
+def choices() -> dict[str, list[str]]:
+    """Return the names that may be chosen for the settings that are names."""
+    declared = _declared()
+    named = {name: list(declared[option].choices) for name, option in SETTINGS.items()}
+    return {name: names for name, names in named.items() if names} | {PRESET: ["", *preset_names()]}
+
+
+def change(
+    options: LiveOptions, wanted: Mapping[str, Any], start: LiveOptions
+) -> tuple[LiveOptions, dict[str, str]]:
+    """Set what a page wants.
+
+    Parameters
+    ----------
+    options : LiveOptions
+        As they are.
+    wanted : mapping
+        Values by the names of :data:`SETTINGS`, or a preset; None brings back that of `start`.
+    start : LiveOptions
+        What the program was started with.
+
+    Returns
+    -------
+    options : LiveOptions
+    refused : dict from str to str
+        What could not be set, and why, in one line.
+    """
+    refused: dict[str, str] = {}
+    for name in sorted(wanted, key=lambda name: name != PRESET):  # what a preset sets, the others may change
+        try:
+            options = _set(options, name, wanted[name], start)
+        except (SoundDiffusionError, ArithmeticError) as error:
+            refused[name[:40]] = str(error)
+    return options, refused
+
+
+def _set(options: LiveOptions, name: str, value: Any, start: LiveOptions) -> LiveOptions:
+    if name == PRESET:
+        return _with_preset(options, value, start)
+    if name not in SETTINGS:
+        raise ParameterError(f"setting {name[:40]!r}", f"one of {', '.join((*SETTINGS, PRESET))}")
+    field = SETTINGS[name]
+    if value is None:
+        return replace(options, **{field: getattr(start, field)})
+    read = _read(_declared()[field], value)
+    if isinstance(read, Schedule):
+        check_live(read)
+    return replace(options, **{field: read})
+
+
+def check_live(schedule: Schedule) -> None:
+    """Refuse a schedule that needs the whole of the sound."""
+    for name in sorted(schedule.names & {"beats", "max_f"}):
+        raise ParameterError(
+            f"{schedule.flag} {shorten(schedule.text)!r}: {name} needs the whole sound",
+            "what was heard so far",
+            "use onset, t or seconds",
+        )
+    if "cumulative" in schedule.functions:
+        raise ParameterError(
+            f"{schedule.flag} {shorten(schedule.text)!r}: cumulative(x) needs the whole sound",
+            "what was heard so far",
+            "use smooth(x, seconds)",
+        )
+    schedule.check_names(VARIABLES)
+
+
+def _read(option: Option, value: Any) -> Any:
+    """Read a value from JSON as the text of its flag would be read."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ParameterError(f"{option.flag}: {type(value).__name__}", "a number or a text")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ParameterError(f"{option.flag} {value}", "a finite number")
+    text = str(value) if not isinstance(value, float) else f"{value:.12g}"
+    if len(text) > LONGEST_TEXT:
+        raise ParameterError(f"{option.flag}: {len(text)} characters", f"at most {LONGEST_TEXT}")
+    try:
+        return option.kind(text.strip())
+    except ValueError as error:
+        if isinstance(error, ParameterError):
+            raise
+        raise ParameterError(
+            f"{option.flag} {shorten(text)!r}", "a whole number" if option.kind is int else "a number"
+        ) from None
+
+
+def _with_preset(options: LiveOptions, name: Any, start: LiveOptions) -> LiveOptions:
+    """Set what a preset sets, and bring back what it does not."""
+    kept = {field: getattr(options, field) for field in ("feature", "window", "fps", "seed")}
+    if name in ("", None):
+        return replace(start, preset=None, **kept)
+    if name not in preset_names():  # a path on disk is none of the page's business
+        raise ParameterError(f"preset {str(name)[:40]!r}", f"one of {', '.join(preset_names())}")
+    preset = read_preset(name)
+    values = Parser(LiveOptions).read(preset.words)
+    flags = {
+        flag.strip("-").replace("_", "-"): each.name for each in _declared().values() for flag in each.flags
+    }
+    fields = [flags[flag.replace("_", "-")] for flag in preset.options]
+    told = {field: getattr(values, field) for field in fields}
+    for value in told.values():
+        if isinstance(value, Schedule):
+            check_live(value)
+    return replace(start, **kept | told, preset=name)
+
+
+def _declared() -> dict[str, Option]:
+    return {each.name: each for each in options_of(LiveOptions)}
+
+
+def _in_json(value: Any) -> Any:
+    if isinstance(value, Schedule):
+        return value.text
+    return float(value) if isinstance(value, Fraction) else value
