@@ -23,6 +23,8 @@ def work(options: PictureOptions) -> Iterator[str]:
     from sound_diffusion import pictures
     from sound_diffusion.recipe import command_again
 
+    if options.shard.index and (options.recipe is not None or options.inspect):
+        return  # said by the first
     if options.recipe is not None:
         yield command_again(options.recipe)
     elif options.inspect:

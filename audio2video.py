@@ -20,7 +20,8 @@ def work(options: FilmOptions) -> Iterator[str]:
     if options.describe or options.export_schedule is not None:
         from sound_diffusion.film.description import describe_films
 
-        yield from describe_films(options)
+        if not options.shard.index:  # said by the first
+            yield from describe_films(options)
         return
     from sound_diffusion.film.films import make_films
 

@@ -11,6 +11,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -18,6 +19,7 @@ from sound_diffusion.errors import FailedInputsError, ParameterError, SoundDiffu
 from sound_diffusion.installation import as_typed
 from sound_diffusion.options import SCRIPTS, Option, Options, options_of
 from sound_diffusion.options.declaration import FORMULA, check_needs
+from sound_diffusion.processes import Processes, join, warn_of_lone_launch
 from sound_diffusion.streams import (
     EXIT_INTERRUPTED,
     EXIT_READER_GONE,
@@ -179,28 +181,42 @@ def run(
     with interruptible() as interruption:
         words = list(sys.argv[1:] if argv is None else argv)
         prog, debug, results = as_typed(declared.script), "--debug" in words, Results()
+        processes = Processes()
         try:
             prepare_streams()
+            processes = join()
             options = _read(Parser(declared, description), words, results)
-            with _messages(prog, debug=debug, quiet="--quiet" in words):
+            options = replace(
+                options,
+                shard=options.shard.divided(processes.index, processes.count),
+                quiet=options.quiet or not processes.is_main,
+            )
+            with _messages(prog, processes, debug=debug, quiet="--quiet" in words):
+                warn_of_lone_launch()
                 for line in work(options):
-                    _write_beside_bar(results, line)
+                    if processes.first_to_say(line):
+                        _write_beside_bar(results, line)
                     if interruption.came:  # and a library has swallowed it
                         raise KeyboardInterrupt
             results.check()
+            code = 0
         except KeyboardInterrupt as interrupt:
-            _report(prog, str(interrupt) or "interrupted")
-            return EXIT_INTERRUPTED
+            return _report_interruption(prog, processes, str(interrupt))
         except BrokenPipeError:
             return EXIT_READER_GONE
         except Exception as error:
             if interruption.came:
-                _report(prog, "interrupted")
-                return EXIT_INTERRUPTED
+                return _report_interruption(prog, processes)
             if debug:
                 raise
-            return _report_error(prog, error)
-    return 0
+            code = _report_error(prog, error, processes)
+        return code if processes.wait() else EXIT_INTERRUPTED
+
+
+def _report_interruption(prog: str, processes: Processes, words: str = "") -> int:
+    if processes.is_main:
+        _report(prog, words or "interrupted")
+    return EXIT_INTERRUPTED
 
 
 def _read(parser: Parser[AnyOptions], words: Sequence[str], results: Results) -> AnyOptions:
@@ -219,7 +235,7 @@ def _write_beside_bar(results: Results, line: str) -> None:
         results.write(line)
 
 
-def _report_error(prog: str, error: Exception) -> int:
+def _report_error(prog: str, error: Exception, processes: Processes) -> int:
     """Write an error to stderr and return its exit status."""
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # of whatever flag
         error = ParameterError(f"{error.filename}: {error.strerror}", "the path of a file")
@@ -227,7 +243,8 @@ def _report_error(prog: str, error: Exception) -> int:
         _report(prog, f"{type(error).__name__}: {error} (a defect of the program; --debug shows where)")
         return 1
     for each in error.errors if isinstance(error, FailedInputsError) else [error]:
-        _report(prog, str(each))
+        if processes.first_to_say(str(each)):
+            _report(prog, str(each))
     return error.exit_code
 
 
@@ -236,11 +253,12 @@ def _report(prog: str, message: str) -> None:
 
 
 @contextlib.contextmanager
-def _messages(prog: str, *, debug: bool, quiet: bool) -> Iterator[None]:
+def _messages(prog: str, processes: Processes, *, debug: bool, quiet: bool) -> Iterator[None]:
     """Show this program's warnings on stderr, and those of the libraries only for debugging."""
     logger = logging.getLogger("sound_diffusion")
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter(f"{prog}: %(levelname)s: %(message)s"))
+    handler.addFilter(lambda record: processes.first_to_say(record.getMessage()))
     level = logger.level
     logger.addHandler(handler)
     # Where no handler is, Python writes what any library logs to stderr by itself.

@@ -71,6 +71,10 @@ class PaintingError(SoundDiffusionError, RuntimeError):
     """The model ran and gave no usable picture."""
 
 
+class OutOfMemoryError(PaintingError):
+    """The memory of the device does not suffice."""
+
+
 class VideoError(SoundDiffusionError, RuntimeError):
     """A film could not be written."""
 

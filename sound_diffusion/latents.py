@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from sound_diffusion.errors import PaintingError
+from sound_diffusion.errors import OutOfMemoryError, PaintingError
 from sound_diffusion.model.model import Model
 from sound_diffusion.options import verify
 from sound_diffusion.settings import PaintSettings
@@ -173,7 +173,7 @@ def computing(model: Model) -> Iterator[None]:
             "out of memory|can't allocate memory", str(error)
         ):
             raise
-        raise PaintingError(
+        raise OutOfMemoryError(
             "the memory does not suffice for this picture",
             remedy="lower --H, --W or --n_samples, or use --low-memory",
         ) from error

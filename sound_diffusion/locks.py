@@ -26,7 +26,7 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # of s
 
 
 @contextlib.contextmanager
-def hold(folder: Path, *, wait: bool, announce: bool = True) -> Iterator[None]:
+def hold(folder: Path, *, wait: bool, announce: bool = True, name: str = LOCK_NAME) -> Iterator[None]:
     """Keep other runs out of a folder for the length of a block.
 
     Parameters
@@ -38,24 +38,23 @@ def hold(folder: Path, *, wait: bool, announce: bool = True) -> Iterator[None]:
         Whether to wait for a run that is at work there.
     announce : bool
         Whether to say so when it waits, and when the folder cannot be locked: for what takes its time.
+    name : str
+        Of the file: several things in a folder may have locks of their own.
 
     Raises
     ------
     RunFolderError
         If another run is at work there and `wait` is False, with its process, host and beginning.
     """
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
-    path = folder / LOCK_NAME
-    lock = FileLock(path, timeout=0, poll_interval=POLL_SECONDS, fallback_to_soft=False, on_acquired=_sign)
+    path = folder / name
+    lock = _lock(path)
     try:
         lock.acquire()
     except Timeout:
         if not wait:
-            raise RunFolderError(
-                f"{folder}: {_owner(path)} is at work there",
-                remedy="use --wait to begin when it is done, or another --outdir",
-            ) from None
+            raise at_work(folder, _owner(path)) from None
         if announce:
             logger.warning("%s: waiting for %s", folder, _owner(path))
         lock.acquire(timeout=-1)
@@ -66,6 +65,35 @@ def hold(folder: Path, *, wait: bool, announce: bool = True) -> Iterator[None]:
         yield
     finally:
         _release(lock, path)
+
+
+def holder(path: Path) -> str | None:
+    """Say which other process holds the lock of a file; None where none does, and the file goes."""
+    from filelock import Timeout
+
+    lock = _lock(path)
+    try:
+        lock.acquire()
+    except Timeout:
+        return _owner(path)
+    except OSError:
+        return None
+    _release(lock, path)
+    return None
+
+
+def at_work(folder: Path, owner: str) -> RunFolderError:
+    """Make the error of a folder in which another run is at work."""
+    return RunFolderError(
+        f"{folder}: {owner} is at work there",
+        remedy="use --wait to begin when it is done, or another --outdir",
+    )
+
+
+def _lock(path: Path) -> FileLock:
+    from filelock import FileLock
+
+    return FileLock(path, timeout=0, poll_interval=POLL_SECONDS, fallback_to_soft=False, on_acquired=_sign)
 
 
 def _release(lock: FileLock, path: Path) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sound_diffusion.batches import Batches
 from sound_diffusion.bending import Bending, picture_variables, work_out_amounts
 from sound_diffusion.conditioning import Conditioning, condition
 from sound_diffusion.errors import PaintingError, ParameterError
@@ -23,6 +24,7 @@ from sound_diffusion.painting import paint_batch
 from sound_diffusion.progress import ProgressBar, progress_bar
 from sound_diffusion.recipe import differences, prompt_text, versions
 from sound_diffusion.settings import steps_to_run
+from sound_diffusion.shards import Shard
 from sound_diffusion.sound.descriptors import DESCRIPTORS, describe_whole
 from sound_diffusion.sources import Heard, Source, find_sources
 from sound_diffusion.starting_pictures import load_picture
@@ -58,8 +60,9 @@ def paint_pictures(options: PictureOptions) -> Iterator[Path]:
     sources = find_sources(options)
     _check(options, sources)
     job = Job.plan(options)
-    with progress_bar(_count_steps(job) * len(sources), "step", quiet=options.quiet) as bar:
-        yield from each_input(sources, lambda source: paint_source(source, job, bar))
+    own = _share(sources, options.shard)
+    with progress_bar(_count_steps(job) * len(own), "step", quiet=options.quiet, shard=options.shard) as bar:
+        yield from each_input(own, lambda source: paint_source(source, job, bar))
 
 
 def paint_source(source: Source, job: PictureJob, bar: ProgressBar) -> Iterator[Path]:
@@ -173,6 +176,13 @@ def _amounts(options: PictureOptions, heard: Heard) -> DoubleArray:
     return work_out_amounts(options.bend, picture_variables(levels, options.seed))
 
 
+def _share(sources: list[Source], shard: Shard) -> list[Source]:
+    """Return the sources of a share. Those of one name share a folder, whose pictures one process numbers."""
+    names = list(dict.fromkeys(source.name.casefold() for source in sources))
+    own = {names[item] for item in shard.share([1.0] * len(names))}
+    return [source for source in sources if source.name.casefold() in own]
+
+
 def _count_steps(job: PictureJob) -> int:
     """Count the denoising steps of one source."""
     steps = job.settings.steps if job.init_image is None else steps_to_run(job.settings)
@@ -193,12 +203,10 @@ def _paint(
     bar: ProgressBar,
 ) -> Iterator[tuple[Image.Image, dict[str, Any]]]:
     """Yield every picture with the entries of its recipe that are its own."""
-    # Batches gain nothing on a CPU, and a picture that was painted alone is made again alone, to the byte.
-    size = 1 if job.model.device == "cpu" else job.options.n_samples
-    for group in (group for seeds in batches for group in _groups(seeds, size)):
+
+    def paint(group: Sequence[int]) -> list[Image.Image]:
         count = len(group)
         starts = None if job.init_image is None else [job.init_image] * count
-        on_step = partial(bar().update, count)
         bending = Bending(
             job.options.bend,
             amounts.repeat(count, axis=0),
@@ -206,12 +214,15 @@ def _paint(
             job.settings.steps if starts is None else steps_to_run(job.settings),
             job.defaults.mirrored_noise,
         )
-        pictures = paint_batch(
-            job.model, [conditioning] * count, group, job.settings, starts, on_step, bending
-        )
-        own = {"first_seed": group[0], "n_samples": count, "n_iter": 1, "fixed_code": False}
-        for seed, picture in zip(group, pictures, strict=True):
-            yield picture, own | {"seed": seed}
+        on_step = partial(bar().update, count)
+        return paint_batch(job.model, [conditioning] * count, group, job.settings, starts, on_step, bending)
+
+    painter = Batches(job.options.n_samples)
+    for seeds in (group for wanted in batches for group in _groups(wanted, job.options.n_samples)):
+        for group, pictures in painter.paint(job.model.device, seeds, paint):
+            own = {"first_seed": group[0], "n_samples": len(group), "n_iter": 1, "fixed_code": False}
+            for seed, picture in zip(group, pictures, strict=True):
+                yield picture, own | {"seed": seed}
 
 
 def _groups(seeds: list[int], size: int) -> list[list[int]]:

@@ -8,6 +8,8 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
+from sound_diffusion.shards import Shard
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -15,7 +17,7 @@ ProgressBar: TypeAlias = "Callable[[], tqdm[NoReturn]]"
 
 
 @contextlib.contextmanager
-def progress_bar(total: int, unit: str, *, quiet: bool) -> Iterator[ProgressBar]:
+def progress_bar(total: int, unit: str, *, quiet: bool, shard: Shard | None = None) -> Iterator[ProgressBar]:
     """Count units of work.
 
     Parameters
@@ -26,6 +28,8 @@ def progress_bar(total: int, unit: str, *, quiet: bool) -> Iterator[ProgressBar]
         What one of them is called.
     quiet : bool
         Whether no bar is shown.
+    shard : Shard, optional
+        Named by the bar, where there are others.
 
     Yields
     ------
@@ -39,9 +43,18 @@ def progress_bar(total: int, unit: str, *, quiet: bool) -> Iterator[ProgressBar]
             from tqdm import tqdm
             from tqdm.contrib.logging import logging_redirect_tqdm
 
+            logger = logging.getLogger("sound_diffusion")
+            filters = [each for handler in logger.handlers for each in handler.filters]
             # Warnings are written above the bar, not into it.
-            stack.enter_context(logging_redirect_tqdm([logging.getLogger("sound_diffusion")]))
-            return stack.enter_context(tqdm(total=total, unit=unit, disable=quiet, dynamic_ncols=True))
+            stack.enter_context(logging_redirect_tqdm([logger]))
+            for (
+                handler
+            ) in logger.handlers:  # which tqdm has put in the place of others, without their filters
+                handler.filters = handler.filters or list(filters)
+            name = f"shard {shard}" if shard is not None and shard.count > 1 else None
+            return stack.enter_context(
+                tqdm(total=total, unit=unit, desc=name, disable=quiet, dynamic_ncols=True)
+            )
 
         yield bar
 

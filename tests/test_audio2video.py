@@ -23,7 +23,8 @@ import audio2video
 from sound_diffusion import recipe as recipes
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.errors import VideoError
-from sound_diffusion.film import films, making, painter
+from sound_diffusion.film import making, painter
+from sound_diffusion.film import run as film_run
 from sound_diffusion.locks import hold
 from sound_diffusion.model import load as models
 from sound_diffusion.sound.audio import load_audio
@@ -159,7 +160,7 @@ def test_two_runs_give_the_same_bytes(make, tmp_path):
 def test_a_finished_film_is_not_made_again(make, monkeypatch):
     first = make("--fps", 5)
     monkeypatch.setattr(painter, "paint_latents", None)
-    monkeypatch.setattr(films, "encode_film", None)
+    monkeypatch.setattr(film_run, "encode_film", None)
     assert make("--fps", 5) == first
 
 
@@ -191,11 +192,13 @@ def test_init_image_is_the_start_of_the_chain(make, tmp_path):
 
 
 def test_batches_give_every_frame(make, tmp_path):
-    make("--fps", 8, "--mode", "txt2img", outdir="one")
+    make("--fps", 8, "--mode", "txt2img", "--batch-size", 1, outdir="one")
     make("--fps", 8, "--mode", "txt2img", "--batch-size", 4, outdir="four")
-    one, four = (pixels_of(tmp_path / name / "noise").astype(int) for name in ("one", "four"))
-    assert len(one) == len(four) == 6
-    assert np.abs(one - four).max() <= 2
+    make("--fps", 8, "--mode", "txt2img", outdir="any")
+    one, four, as_memory_allows = (pixels_of(tmp_path / name / "noise") for name in ("one", "four", "any"))
+    assert len(one) == 6
+    np.testing.assert_array_equal(one, four)  # on a CPU
+    np.testing.assert_array_equal(one, as_memory_allows)
 
 
 def interrupt_after(monkeypatch, count, error):
@@ -218,8 +221,7 @@ def test_an_interrupted_film_goes_on(flags, make, tmp_path, monkeypatch):
         interrupt_after(patched, 3, KeyboardInterrupt())
         code, out, err = make("--fps", 10, *flags)
     assert (code, out) == (130, [])
-    done = 6 if flags else 3
-    assert err == [f"audio2video.py: error: {done} of 8 frames of noise are done; the same command continues"]
+    assert err == ["audio2video.py: error: 3 of 8 frames of noise are done; the same command continues"]
     damaged = tmp_path / "out" / "noise" / "frames" / "00002.png"
     damaged.write_bytes(damaged.read_bytes()[:-20])
     assert make("--fps", 10, *flags)[0] == 0
@@ -451,22 +453,22 @@ def test_interrupted_while_the_film_is_encoded(make, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(films, "encode_film", interrupted)
+    monkeypatch.setattr(film_run, "encode_film", interrupted)
     code, _, err = make("--fps", 5)
     assert code == 130
     assert "4 of 4 frames" in err[0]
 
 
 def test_a_failing_draft_does_not_stop_the_film(make, monkeypatch):
-    encode = films.encode_film
+    encode = film_run.encode_film
 
     def encode_unless_draft(film, path):
         if film.draft:
             raise VideoError("no room for a draft")
         encode(film, path)
 
-    monkeypatch.setattr(films, "encode_film", encode_unless_draft)
-    monkeypatch.setattr(films, "IN_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(film_run, "encode_film", encode_unless_draft)
+    monkeypatch.setattr(film_run, "IN_PROGRESS_SECONDS", 0.0)
     assert make("--fps", 5)[0] == 0
 
 
@@ -487,15 +489,15 @@ def test_a_preview_has_a_folder_of_its_own(make, tmp_path):
 
 def test_the_film_so_far_can_be_watched(make, tmp_path, monkeypatch):
     encoded = []
-    encode = films.encode_film
+    encode = film_run.encode_film
 
     def spy(film, path):
         encode(film, path)
         encoded.append((path.name, film.n_frames, n_frames_in(path)))
 
-    monkeypatch.setattr(films, "encode_film", spy)
-    monkeypatch.setattr(films, "IN_PROGRESS_SECONDS", 0.0)
-    monkeypatch.setattr(films, "IN_PROGRESS_SHARE", 1e9)
+    monkeypatch.setattr(film_run, "encode_film", spy)
+    monkeypatch.setattr(film_run, "IN_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(film_run, "IN_PROGRESS_SHARE", 1e9)
     make("--fps", 5)
     assert encoded[0] == ("noise.in-progress.mp4", 1, 1)
     assert encoded[-1] == ("noise.mp4", 4, 4)

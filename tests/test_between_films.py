@@ -86,7 +86,7 @@ def test_between_keys_nothing_jumps(make, tmp_path):
     make("--mode", "txt2img", "--window", "2/3", outdir="each")
     each = pixels_of(tmp_path / "each" / "noise").astype(float)
     assert steps.max() < np.abs(each[8] - each[0]).mean()
-    np.testing.assert_array_equal(pixels_of(tmp_path / "out" / "noise")[[0, 8]], each[[0, 8]])
+    np.testing.assert_array_equal(pixels_of(tmp_path / "out" / "noise")[8], each[8])  # which hears as much
 
 
 def test_spacing_by_music_and_by_the_eye_are_in_the_recipe(make, tmp_path):
@@ -132,26 +132,24 @@ def test_between_painted_frames_the_camera_moves_on(make, tmp_path):
         assert np.abs(moved).mean() < np.abs(still).mean()
 
 
-def test_a_loop_of_the_same_sound_begun_elsewhere_is_the_same_loop(make, sound, tmp_path):
-    y, _ = soundfile.read(sound, dtype="float32")
-    other = tmp_path / "other" / "noise.wav"
-    other.parent.mkdir()
-    soundfile.write(other, np.roll(y, 3 * SAMPLE_RATE // 12), SAMPLE_RATE, subtype="FLOAT")
-    flags = ("--mode", "txt2img", "--loop", "--seed-mode", "fixed")
-    assert make(*flags) == (0, [])
-    assert make(*flags, outdir="rolled", path=other) == (0, [])
-    one, rolled = (pixels_of(tmp_path / name / "noise").astype(int) for name in ("out", "rolled"))
-    assert np.abs(rolled - np.roll(one, 3, axis=0)).max() <= 1
-    make("--mode", "txt2img", "--seed-mode", "fixed", outdir="open")
-    assert not np.array_equal(pixels_of(tmp_path / "open" / "noise")[0], one[0])
-
-
-def test_a_loop_that_is_painted_over_comes_back(make, tmp_path):
-    for name, flags in {"loop": ("--loop",), "open": ()}.items():
-        make("--strength", "0.5", "--fps", "24", *flags, outdir=name)
-    loop, no_loop = (pixels_of(tmp_path / name / "noise").astype(float) for name in ("loop", "open"))
-    home = [np.abs(film[-1] - film[0]).mean() for film in (loop, no_loop)]
-    assert home[0] < home[1]
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--mode", "txt2img", "--seed-mode", "fixed"),
+        ("--mode", "txt2img", "--seed-mode", "circle"),
+        ("--mode", "txt2img", "--interpolate", "6", "--seed-mode", "fixed"),
+        ("--strength", "0.5"),
+    ],
+)
+def test_a_loop_comes_back_to_a_beginning_that_does_not_follow_on_its_end(flags, make, tmp_path):
+    n = SAMPLE_RATE * 3 // 2
+    fading = tmp_path / "fading.wav"
+    y = np.sin(np.arange(n) ** 1.4 / 300) * np.linspace(0.9, 0, n)
+    soundfile.write(fading, y.astype(np.float32), SAMPLE_RATE, subtype="FLOAT")
+    assert make(*flags, "--loop", "--fps", "24", path=fading) == (0, [])
+    film = pixels_of(tmp_path / "out" / "fading").astype(float)
+    *steps, home = np.abs(np.roll(film, -1, axis=0) - film).mean((1, 2, 3))
+    assert home <= 1.2 * np.median(steps) + 0.5
 
 
 def test_walks_are_smooth_and_reach_the_seeds(make, tmp_path):

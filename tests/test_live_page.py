@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
+from websockets.sync.client import connect
 
 from sound_diffusion.cli import Parser
 from sound_diffusion.constants import SAMPLE_RATE
@@ -251,6 +253,43 @@ def test_a_file_that_is_none_is_named(page, tmp_path):
     path.write_text("no sound")
     browser.attach("#file-input", path)
     assert "cannot play letter.wav" in browser.wait_for("document.getElementById('file-why').textContent")
+
+
+@needs_browser
+def test_a_second_page_is_told_so_and_may_try_again(browser, serve):
+    served = serve()
+    with connect(f"ws://127.0.0.1:{served.port}/ws"):
+        browser.open(served.url)
+        browser.wait_for(
+            "document.getElementById('status-text').textContent.includes('another page is open')"
+        )
+    wait_until(lambda: not served.session._clients)
+    browser.click("#retry")
+    browser.wait_for("!document.getElementById('status').classList.contains('trouble')")
+
+
+@needs_browser
+def test_a_page_that_watches_takes_over_when_the_one_that_is_heard_goes(browser, serve):
+    served = serve("--watchers", "1")
+    with connect(f"ws://127.0.0.1:{served.port}/ws"):
+        browser.open(served.url)
+        browser.wait_for("document.body.classList.contains('watching')")
+        assert browser.run("return getComputedStyle(play).display") == "none"
+    browser.wait_for("!document.body.classList.contains('watching')")
+    browser.click("#microphone")
+    browser.wait_for(PLAYING)
+
+
+@needs_browser
+def test_the_picture_is_saved(page, tmp_path):
+    browser, _ = page
+    browser.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    browser.click("#microphone")
+    browser.wait_for(PLAYING)
+    browser.press("p")
+    wait_until(lambda: list(tmp_path.glob("sound-diffusion-*.jpg")))
+    with Image.open(next(tmp_path.glob("*.jpg"))) as picture:
+        assert picture.size == (64, 64)
 
 
 @needs_browser

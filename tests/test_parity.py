@@ -10,12 +10,16 @@ torch = pytest.importorskip("torch")
 
 from PIL import Image  # noqa: E402
 
+from sound_diffusion.bending import Bending, parse_bend  # noqa: E402
 from sound_diffusion.conditioning import condition_embedding  # noqa: E402
+from sound_diffusion.film.noise import NoiseMaker, NoisePoint  # noqa: E402
+from sound_diffusion.interpolation import slerp  # noqa: E402
+from sound_diffusion.latents import decode_latents  # noqa: E402
 from sound_diffusion.model.find import SAMPLERS, ModelDefaults  # noqa: E402
 from sound_diffusion.model.load import load_model  # noqa: E402
 from sound_diffusion.model.model import Model  # noqa: E402
-from sound_diffusion.painting import paint_batch  # noqa: E402
-from sound_diffusion.settings import settings_for  # noqa: E402
+from sound_diffusion.painting import paint_batch, paint_latents  # noqa: E402
+from sound_diffusion.settings import settings_for, steps_to_run  # noqa: E402
 from tests.tiny_checkpoints import FAMILIES, build_pipeline, save_checkpoints  # noqa: E402
 
 # diffusers' schedulers and NumPy 2
@@ -135,6 +139,40 @@ def test_negative_prompt(family, embeddings, picture, picture_to_paint_over):
     options = {"image": pictures, "strength": 0.7} if pictures else {"height": SIZE, "width": SIZE}
     assert same(ours, directly(model, "ddim", embeddings, 4.0, "blurred, grey", **options))
     assert not same(ours, paint_batch(model, embeddings, SEEDS, settings, pictures))
+
+
+@pytest.mark.parametrize("picture_to_paint_over", [False, True])
+def test_bends(family, embeddings, picture, picture_to_paint_over):
+    _, model = family
+    pictures = [picture, picture.rotate(90)] if picture_to_paint_over else None
+    settings = settings_for(model.defaults, strength=0.7)
+    n_steps = steps_to_run(settings) if pictures else STEPS
+    bends = [parse_bend("add@1: 0"), parse_bend("multiply@2: 0")]
+    bending = Bending(bends[: n_steps - 1], np.array([[0.3, 0.5]] * 2)[:, : n_steps - 1], SEEDS, n_steps)
+    ours = paint_batch(model, embeddings, SEEDS, settings, pictures, bending=bending)
+
+    def bend(_pipeline, index, _timestep, tensors):
+        latents = tensors["latents"]
+        return {"latents": latents + 0.3 if index == 0 else latents * 0.5 if index == 1 else latents}
+
+    def bend_first(pipeline, index, timestep, tensors):
+        return bend(pipeline, index, timestep, tensors) if index < n_steps - 1 else tensors
+
+    options = {"image": pictures, "strength": 0.7} if pictures else {"height": SIZE, "width": SIZE}
+    assert same(ours, directly(model, "ddim", embeddings, 4.0, callback_on_step_end=bend_first, **options))
+    assert not same(ours, paint_batch(model, embeddings, SEEDS, settings, pictures))
+
+
+def test_between_two_conditionings_and_two_seeds(family, embeddings):
+    _, model = family
+    settings = settings_for(model.defaults)
+    one, other = (condition_embedding(model, each) for each in embeddings)
+    noise = NoiseMaker(model, settings)([NoisePoint(SEEDS[0], SEEDS[1], 0.25)] * 2)
+    between = [one.towards(other, 0.5, how) for how in ("slerp", "lerp")]
+    ours = decode_latents(model, paint_latents(model, between, SEEDS, settings, noise=noise))
+    embedded = np.stack([slerp(embeddings[0], embeddings[1], 0.5), (embeddings[0] + embeddings[1]) / 2])
+    theirs = directly(model, "ddim", embedded, 4.0, latents=noise, height=SIZE, width=SIZE)
+    assert same(ours, theirs)
 
 
 @pytest.mark.parametrize("family", ["sd1", "sdxl_base"], indirect=True)

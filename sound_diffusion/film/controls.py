@@ -55,6 +55,11 @@ class Controls:
         values = self.numbers.get(name)
         return getattr(self.options, name) if values is None else float(values[position])
 
+    @property
+    def keeps_colors(self) -> bool:
+        """Whether frames are given the colours of the first one."""
+        return self.options.color_coherence != "none"
+
     def values(self, frame: Frame) -> dict[str, Any]:
         """Return what changes over the film, as it is at a frame, for the frame's recipe.
 
@@ -98,6 +103,14 @@ class Controls:
                 f"{1 / steps:.4g} or more at some frame",
                 "raise --strength or --ddim_steps",
             )
+
+    def forgets_all(self, index: int) -> bool:
+        """Whether the frame of an index owes nothing to the one before."""
+        return self._number("strength", index * self.stride) >= 1
+
+    def cost(self, index: int) -> float:
+        """Return what share of the steps the frame of an index takes."""
+        return 1.0 if index == 0 else self._number("strength", index * self.stride)
 
     def gain(self, frame: Frame) -> float:
         """Return what the scaled sound of a frame is multiplied by."""

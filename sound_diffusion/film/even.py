@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sound_diffusion.files import make_folder, write_atomically
-from sound_diffusion.film.keys import equal_steps, split_until_even
+from sound_diffusion.film.keys import even_places
 from sound_diffusion.film.painter import FilmPainter
 from sound_diffusion.film.path import Heard, Listener
 from sound_diffusion.film.run_folder import RunFolder
 from sound_diffusion.starting_pictures import load_picture
 from sound_diffusion.typing import DoubleArray, FloatArray
 
-KEPT = 8  # pictures in memory
+KEPT = 40  # pictures in memory
 
 
 def find_even_places(painter: FilmPainter, listener: Listener, folder: RunFolder) -> DoubleArray:
@@ -38,7 +38,7 @@ def find_even_places(painter: FilmPainter, listener: Listener, folder: RunFolder
     if not folder.places.exists():
         make_folder(folder.trials)
         trials = Trials(painter, listener, folder)
-        places = equal_steps(keys, *split_until_even(keys, trials.distance, keys.n_frames))
+        places = even_places(keys, trials.distance)
         with write_atomically(folder.places) as file:
             file.write(json.dumps(places.tolist()).encode())
     folder.remove_trials()

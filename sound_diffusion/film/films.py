@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import io
-import json
-import logging
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-from sound_diffusion.errors import OutputError, ParameterError, VideoError
-from sound_diffusion.files import check_name, make_folder, run_name, write_atomically
-from sound_diffusion.film.controls import Controls, check_controls, work_out
-from sound_diffusion.film.flashes import MOST_FLASHES, flashing_times, relative_luminance
-from sound_diffusion.film.making import FrameMaker
+from sound_diffusion.errors import ParameterError
+from sound_diffusion.files import check_name, run_name
+from sound_diffusion.film.controls import check_controls, work_out
+from sound_diffusion.film.run import FilmJob, FilmRun
 from sound_diffusion.film.run_folder import RunFolder
+from sound_diffusion.film.segments import divide
 from sound_diffusion.film.timeline import Timeline
-from sound_diffusion.film.video import FILM_SUFFIXES, Film, SoundTrack, encode_film
+from sound_diffusion.film.video import FILM_SUFFIXES
 from sound_diffusion.inputs import each_input, find_sounds
 from sound_diffusion.job import Job
-from sound_diffusion.locks import hold
 from sound_diffusion.options import FilmOptions
-from sound_diffusion.progress import ProgressBar, extend, progress_bar
+from sound_diffusion.progress import ProgressBar, progress_bar
 from sound_diffusion.recipe import versions
 from sound_diffusion.sources import SoundSource
-from sound_diffusion.starting_pictures import load_picture
-
-logger = logging.getLogger(__name__)
-
-FilmJob = Job[FilmOptions]
-# The film so far is made again after this much work, and never takes more than a tenth of the time.
-IN_PROGRESS_SECONDS = 180.0
-IN_PROGRESS_SHARE = 0.1
 
 
 def make_films(options: FilmOptions) -> Iterator[Path]:
@@ -63,12 +47,28 @@ def make_films(options: FilmOptions) -> Iterator[Path]:
     check_controls(options)
     job = Job.plan(options)
     sounds = [SoundSource(path, job.options) for path in paths]
-    with progress_bar(0, "frame", quiet=options.quiet) as bar:
-        yield from each_input(sounds, lambda sound: make_film(sound, job, bar))
+    with progress_bar(0, "frame", quiet=options.quiet, shard=options.shard) as bar:
+        yield from each_input(
+            list(enumerate(sounds)), lambda numbered: make_film(numbered[1], job, bar, numbered[0])
+        )
 
 
-def make_film(sound: SoundSource, job: FilmJob, bar: ProgressBar) -> Iterator[Path]:
-    """Make the film of a sound, or go on where an earlier run of the same options stopped; yield its path."""
+def make_film(sound: SoundSource, job: FilmJob, bar: ProgressBar, number: int = 0) -> Iterator[Path]:
+    """Do this process' share of the film of a sound, from where an earlier run of the same options stopped.
+
+    Parameters
+    ----------
+    sound : SoundSource
+    job : FilmJob
+    bar : ProgressBar
+    number : int
+        Of the film, which decides whose share its first segment is.
+
+    Yields
+    ------
+    path : Path
+        The film, if it was done before or all its frames are there now.
+    """
     options = job.options
     folder = RunFolder(options.folder / _run_name(sound.path, options))
     film = _film_path(folder, options)
@@ -79,7 +79,9 @@ def make_film(sound: SoundSource, job: FilmJob, bar: ProgressBar) -> Iterator[Pa
     timeline.check_length()
     controls = work_out(options, sound, timeline)
     controls.check_steps(job.settings)
-    run = FilmRun(sound, job, timeline, controls, folder, job.recipe | sound.entries(job.defaults))
+    segments = divide(controls, timeline)
+    own = [segments[item].frames for item in options.shard.share([each.cost for each in segments], number)]
+    run = FilmRun(sound, job, timeline, controls, folder, job.recipe | sound.entries(job.defaults), own)
     manifest = {
         "request": run.recipe,
         "n_samples": timeline.n_samples,
@@ -87,105 +89,21 @@ def make_film(sound: SoundSource, job: FilmJob, bar: ProgressBar) -> Iterator[Pa
         "versions": versions(),
     }
     film_entry = {"path": str(film), "audio": options.audio}  # what it depends on beside its frames
-    make_folder(folder.path)
-    with hold(folder.path, wait=options.wait):
-        if options.force and not folder.belongs_to(manifest):
-            folder.clear()
+    with folder.entered(manifest, options.shard, wait=options.wait, force=options.force) as finished:
         try:
-            if folder.claim(manifest) != film_entry or not film.exists():
+            if finished == film_entry and film.exists():
+                if not options.keep_frames:
+                    folder.remove_frames()
+            else:
                 run.paint(bar)
-                run.warn_of_flashes()
-                run.encode(film, len(timeline))
-                run.save_contact_sheet()
-                folder.finish(manifest, film_entry)
+                if not run.finish(film, manifest, film_entry):
+                    return
         except KeyboardInterrupt:
-            done, n_frames = folder.count_frames(len(timeline)), len(timeline)
             raise KeyboardInterrupt(
-                f"{done} of {n_frames} frames of {folder.path.name} are done; the same command continues"
+                f"{run.n_done()} of {len(timeline)} frames of {folder.path.name} are done; "
+                "the same command continues"
             ) from None
-        if not options.keep_frames:
-            folder.remove_frames()
     yield film
-
-
-@dataclass(frozen=True)
-class FilmRun:
-    """A film in the making: what it is made of, its frames and what they follow, its folder, its recipe."""
-
-    sound: SoundSource
-    job: FilmJob
-    timeline: Timeline
-    controls: Controls
-    folder: RunFolder
-    recipe: dict[str, Any]
-
-    def paint(self, bar: ProgressBar) -> None:
-        """Paint from the first missing frame to the end."""
-        make_folder(self.folder.frames)
-        n_frames = len(self.timeline)
-        done = self.folder.count_frames(n_frames)
-        extend(bar(), n_frames, done)
-        if done == n_frames:
-            return
-        refresh_at, began = IN_PROGRESS_SECONDS, time.monotonic()
-        parts = (self.job, self.timeline, self.controls, self.folder, self.recipe)
-        maker = FrameMaker(partial(self.sound.stream, warn=False), *parts)
-        bar().unpause()
-        for frame in maker.make(done):
-            if frame.index >= done:
-                done = frame.index + 1
-                bar().update()
-            elapsed = time.monotonic() - began
-            if elapsed >= refresh_at and done < n_frames:
-                self._encode_draft(done)
-                cost = time.monotonic() - began - elapsed
-                refresh_at = elapsed + cost + max(IN_PROGRESS_SECONDS, cost / IN_PROGRESS_SHARE)
-
-    def warn_of_flashes(self) -> None:
-        """Say so where the film flashes more often than is safe."""
-        if self.job.options.allow_flashing:
-            return
-        luminances = [
-            relative_luminance(load_picture(self.folder.frame(index))) for index in range(len(self.timeline))
-        ]
-        if times := flashing_times(luminances, self.timeline.shown_fps):
-            shown = ", ".join(f"{time:.1f} s" for time in times[:10]) + (", ..." if len(times) > 10 else "")
-            logger.warning(
-                "%s flashes more than %d times a second, which can set off epileptic fits, at %s "
-                "(--allow-flashing says that you know)", self.folder.path.name, MOST_FLASHES, shown,
-            )  # fmt: skip
-
-    def encode(self, path: Path, n_frames: int, *, draft: bool = False) -> None:
-        """Make a film of the first frames."""
-        options = self.job.options
-        track = SoundTrack(self.sound.path, options.offset, options.duration) if options.audio else None
-        comment = json.dumps(self.recipe, sort_keys=True, ensure_ascii=False)
-        comment = comment.encode(errors="backslashreplace").decode()  # names that are no text, as JSON says
-        encode_film(Film(self.folder.frames, n_frames, self.timeline.shown_fps, track, comment, draft), path)
-
-    def _encode_draft(self, n_frames: int) -> None:
-        """Make the film so far; that it fails is no reason to stop painting."""
-        try:
-            self.encode(self.folder.in_progress, n_frames, draft=True)
-        except (VideoError, OutputError) as error:
-            logger.warning("%s", error)
-
-    def save_contact_sheet(self) -> None:
-        """Plot some of the frames over the sound; a plot that fails is no reason to withhold the film."""
-        from sound_diffusion.plots import contact_sheet, sound_overview
-
-        path, sheet = self.folder.path / f"{self.folder.path.name}.png", io.BytesIO()
-        ends = [self.timeline[index].end for index in range(len(self.timeline))]
-        frames = [(self.folder.frame(index), end) for index, end in enumerate(ends)]
-        try:
-            contact_sheet(
-                frames, sound_overview(self.sound.stream(warn=False), self.timeline.n_samples), sheet
-            )
-        except Exception as error:  # whatever matplotlib meets in fonts and caches
-            logger.warning("%s: no contact sheet (%s: %s)", path, type(error).__name__, error)
-        else:
-            with write_atomically(path) as file:
-                file.write(sheet.getbuffer())
 
 
 def _check(options: FilmOptions, paths: list[Path]) -> None:

@@ -7,10 +7,10 @@ of a film of equal times.
 from __future__ import annotations
 
 import itertools
-import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from sound_diffusion.errors import ParameterError
 from sound_diffusion.typing import DoubleArray
 
 SPACINGS = ("time", "even", "music")
-NEAREST_PLACES = 1 / 32  # frames: what changes within less is a jump, and cannot be split
+NEAREST_PLACES = 1 / 256  # frames: what changes within less is a jump, and is not split further
+FINER = 0.7  # the longest step between the pictures that even ones are chosen from
+HALVINGS = 24  # of the range in which an even step lies
 
 
 @dataclass(frozen=True)
@@ -107,68 +109,77 @@ def at_the_pace(keys: Keys, pace: DoubleArray) -> DoubleArray:
     return places
 
 
-def split_until_even(
-    keys: Keys, distance: Callable[[float, float], float], n_frames: int
-) -> tuple[DoubleArray, DoubleArray]:
-    """Measure how far a film goes between its keys, splitting gaps where neighbours differ most.
+def even_places(keys: Keys, distance: Callable[[float, float], float]) -> DoubleArray:
+    """Space the frames of a film so that each differs from the one before as much as the others do.
+
+    Gaps between keys are split where neighbours differ most, more finely than the film will be; of the
+    pictures that are seen then, those are kept that are a step apart.
 
     Parameters
     ----------
     keys : Keys
     distance : callable
-        ``distance(one, other)``: how much the pictures at two places differ.
-    n_frames : int
-        In how many steps the way is going to be gone: a gap is split until it is not longer than these.
-
-    Returns
-    -------
-    places : np.ndarray [shape=(m,), dtype=float64]
-        Ascending.
-    passed : np.ndarray [shape=(m,), dtype=float64]
-        How far it is from the first to each of them; never less than to the one before.
-    """
-    ends = [float(end) for end in keys.ends]
-    gaps = [distance(one, other) for one, other in itertools.pairwise(ends)]
-    longest = sum(gaps) / max(n_frames, 1)
-    places, steps = [ends[0]], [0.0]
-    for start, stop, gap in zip(ends[:-1], ends[1:], gaps, strict=True):
-        for place, step in _split(start, stop, gap, distance, longest):
-            places.append(place)
-            steps.append(step)
-    return np.array(places), np.cumsum(steps)
-
-
-def _split(
-    start: float, stop: float, gap: float, distance: Callable[[float, float], float], longest: float
-) -> Iterator[tuple[float, float]]:
-    """Yield the places after `start` up to `stop`, and how far each is from the one before."""
-    if gap <= longest or stop - start <= NEAREST_PLACES:
-        yield stop, gap
-        return
-    middle = (start + stop) / 2
-    yield from _split(start, middle, distance(start, middle), distance, longest)
-    yield from _split(middle, stop, distance(middle, stop), distance, longest)
-
-
-def equal_steps(keys: Keys, places: DoubleArray, passed: DoubleArray) -> DoubleArray:
-    """Space the frames of a film so that each goes as far as the others.
-
-    Parameters
-    ----------
-    keys : Keys
-    places, passed : np.ndarray [shape=(m,), dtype=float64]
-        From :func:`split_until_even`.
+        ``distance(one, other)``: how much the pictures at two places differ. `other` may be n_frames where
+        the keys close.
 
     Returns
     -------
     places : np.ndarray [shape=(n_frames,), dtype=float64]
         Ascending, from the first key on; where the film stands still, equal times.
     """
-    if passed[-1] <= 0:
+    known = split_gaps(keys, distance)
+    count = keys.n_frames + keys.closed  # with the end, which is the first frame again
+    apart = lru_cache(None)(lambda one, other: distance(known[one], known[other]))
+    low, high = 0.0, max(apart(0, index) for index in range(len(known))) * 2
+    if high == 0:
         return equal_times(keys)
-    steps = keys.n_frames if keys.closed else max(keys.n_frames - 1, 1)
-    wanted = np.arange(keys.n_frames) * (passed[-1] / steps)
-    # What stands still has no place of its own: an ever so small slope keeps the places in order.
-    slope = passed + places * (passed[-1] * 1e-9)
-    spaced: DoubleArray = np.interp(wanted, slope, places)
-    return np.minimum(spaced, math.nextafter(keys.n_frames, 0) if keys.closed else keys.n_frames - 1)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if len(_chain(len(known), apart, middle)) > count else (low, middle)
+    chosen = _chain(len(known), apart, high)
+    places = [known[index] for index in chosen]
+    while len(places) < count:  # where it stands still there are no more pictures to choose from
+        widest = max(range(1, len(places)), key=lambda index: distance(places[index - 1], places[index]))
+        if all(distance(one, other) == 0 for one, other in itertools.pairwise(places)):
+            widest = max(range(1, len(places)), key=lambda index: places[index] - places[index - 1])
+        places.insert(widest, (places[widest - 1] + places[widest]) / 2)
+    return np.array(places[: keys.n_frames])
+
+
+def _chain(count: int, apart: Callable[[int, int], float], step: float) -> list[int]:
+    """Go from the first of `count` pictures to the last, each time to the one about a step away."""
+    chain = [0]
+    for index in range(1, count - 1):
+        here = apart(chain[-1], index)
+        if here >= step or (abs(here - step) <= abs(apart(chain[-1], index + 1) - step) and here > step / 2):
+            chain.append(index)
+    return [*chain, count - 1] if count > 1 else chain
+
+
+def split_gaps(keys: Keys, distance: Callable[[float, float], float]) -> list[float]:
+    """Split the gaps between keys until no step is longer than a part of those of a film of even steps.
+
+    Returns
+    -------
+    places : list of float
+        Ascending, the keys among them.
+    """
+    ends = [float(end) for end in keys.ends]
+    gaps = [distance(one, other) for one, other in itertools.pairwise(ends)]
+    longest = FINER * sum(gaps) / keys.n_frames
+    places = ends[:1]
+    for (start, stop), gap in zip(itertools.pairwise(ends), gaps, strict=True):
+        places += _split(start, stop, gap, distance, longest)
+    return places
+
+
+def _split(
+    start: float, stop: float, gap: float, distance: Callable[[float, float], float], longest: float
+) -> Iterator[float]:
+    """Yield the places after `start` up to `stop`."""
+    if gap <= longest or stop - start <= NEAREST_PLACES:
+        yield stop
+        return
+    middle = (start + stop) / 2
+    yield from _split(start, middle, distance(start, middle), distance, longest)
+    yield from _split(middle, stop, distance(middle, stop), distance, longest)

@@ -10,7 +10,7 @@ import numpy as np
 from sound_diffusion.typing import FloatArray
 
 BLOCK = 1 << 16  # samples
-APPROACH_SECONDS = 1.0  # in which painted pictures go back to the first one
+APPROACH_SECONDS = 1.0  # in which a film goes back to its first frame
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _repeated(samples: FloatArray, count: int, *, at_the_end: bool) -> Iterator[
 
 
 def approach(frame: int, n_frames: int, fps: float) -> float:
-    """Say how far a picture that is painted over the one before goes back to the first one.
+    """Say how far a frame goes back to the first one: what it hears, and the picture that it is painted over.
 
     Parameters
     ----------

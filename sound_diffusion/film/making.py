@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sound_diffusion.batches import Batches
 from sound_diffusion.film.camera import feed_back
 from sound_diffusion.film.controls import Controls
 from sound_diffusion.film.even import find_even_places
@@ -21,6 +22,7 @@ from sound_diffusion.film.loops import approach
 from sound_diffusion.film.painter import FilmPainter, Painted
 from sound_diffusion.film.path import Heard, Listener
 from sound_diffusion.film.run_folder import RunFolder
+from sound_diffusion.film.segments import LARGEST_BATCH
 from sound_diffusion.film.timeline import Frame, Timeline
 from sound_diffusion.job import Job
 from sound_diffusion.options import FilmOptions
@@ -58,49 +60,93 @@ class FrameMaker:
     folder: RunFolder
     recipe: dict[str, Any]
 
-    def make(self, done: int) -> Iterator[Frame]:
-        """Make and save frame after frame, the last painted one being the state; yield those that are saved.
+    def make(self, segments: Sequence[range]) -> Iterator[Frame]:
+        """Make what is missing of some segments, each apart from the others; yield every frame that is made.
 
         Parameters
         ----------
-        done : int
-            Frames that are there already. Some of the last ones are made again.
+        segments : sequence of range
+            Ascending, of :func:`sound_diffusion.film.segments.divide`. Some frames that are there are made
+            again, and stay as they are.
         """
-        start = self._first_to_paint(done)
-        frames = [self._placed(index) for index in self.timeline.painted[start:]]
-        last = self._load(self.timeline.painted[start - 1]) if start else None
-        if last is not None:
-            compare_arithmetic(self.folder.frame(last.frame.index), self._frame_recipe)
+        parts = [part for segment in segments if (part := self._to_paint(segment))]
+        if self.controls.keeps_colors and parts and parts[0][0] and not self.folder.has(0):
+            parts.insert(0, [0])  # all segments need it; whoever is first saves it
+        self._compare_arithmetic()
+        frames = [self._placed(index) for part in parts for index in part]
         heard = self._listener.hear(frames, [self._places[frame.index] for frame in frames])
-        while batch := list(islice(heard, self.job.options.batch_size)):
+        for part in parts:
+            yield from self._make_part(islice(heard, len(part)), self._before(part[0]))
+
+    def _make_part(self, heard: Iterator[tuple[Frame, Heard]], last: Painted | None) -> Iterator[Frame]:
+        """Make and save frame after frame, the last painted one being the state."""
+        while batch := list(islice(heard, self._largest_batch)):
             for each in self._paint(batch, last):
                 yield from self._save_between(last, each, each.frame.index)
                 if self._keeps_latents(each.frame.index):
                     self.folder.save_latents(each.frame.index, each.latents.float().cpu().numpy())
                 yield self._save(each.frame, each.picture)
                 last = each
-        if self.timeline.loop:
+        if self.timeline.loop and self.timeline.cadence > 1:
             yield from self._save_between(last, self._load(0), len(self.timeline))
 
-    def _first_to_paint(self, done: int) -> int:
-        """Say which of the painted frames comes next: the first one of a batch.
+    def _to_paint(self, segment: range) -> list[int]:
+        """Return the frames that are painted, for those of a segment that are missing.
 
-        Whole batches are painted again, so that every frame is made in the same company as in one go.
+        A chain goes on from the last frame before the gap. On a GPU a whole batch is painted again, so that
+        every frame is made in the same company as in one go.
         """
-        start = bisect_left(self.timeline.painted, done)
-        start -= start % self.job.options.batch_size
-        needed = {0, self.timeline.painted[start - 1]} if start else set()
-        lost = [index for index in needed if self._keeps_latents(index) and not self._has_latents(index)]
-        return 0 if lost else start
+        first = next(self.folder.missing(segment), None)
+        if first is None:
+            return []
+        painted = self.timeline.painted
+        stop = bisect_left(painted, segment.stop)
+        batched = not self.job.options.over_pictures and self.job.model.device != "cpu"
+        start = bisect_left(painted, segment.start)
+        start = max(start, bisect_left(painted, first))
+        if batched:
+            begin = bisect_left(painted, segment.start)
+            start -= (start - begin) % self._largest_batch
+        before = {0, painted[start - 1]} if start else set()
+        lost = [index for index in before if self._keeps_latents(index) and not self._has_latents(index)]
+        return painted[0 if lost else start : stop]
 
-    def _paint(self, batch: Sequence[tuple[Frame, Heard]], last: Painted | None) -> list[Painted]:
+    def _before(self, index: int) -> Painted | None:
+        """Return the painted frame before one, where that one owes something to it."""
+        painted = self.timeline.painted
+        alone = self.timeline.cadence == 1 and (
+            not self.job.options.over_pictures or self.controls.forgets_all(index)
+        )
+        return None if index == 0 or alone else self._load(painted[bisect_left(painted, index) - 1])
+
+    @property
+    def _largest_batch(self) -> int:
+        return self.job.options.batch_size or LARGEST_BATCH
+
+    @cached_property
+    def _batches(self) -> Batches:
+        return Batches(self._largest_batch, announce=self.job.options.batch_size is not None)
+
+    def _compare_arithmetic(self) -> None:
+        """Compare how the last of the frames that are there was painted with how the next ones are."""
+        there = [index for index in range(len(self.timeline)) if self.folder.has(index)]
+        if there:
+            compare_arithmetic(self.folder.frame(there[-1]), self._frame_recipe)
+
+    def _paint(self, batch: Sequence[tuple[Frame, Heard]], last: Painted | None) -> Iterable[Painted]:
         frames, heard = [frame for frame, _ in batch], [each for _, each in batch]
         places = [self._places[frame.index] for frame in frames]
         before = self.job.init_image if last is None else last.picture
         if before is None or not self.job.options.over_pictures:
-            return self._painter.paint(frames, heard, places)
+            items = list(zip(frames, heard, places, strict=True))
+            batches = self._batches.paint(self.job.model.device, items, self._paint_at_once)
+            return (painted for _, batch in batches for painted in batch)
         start = self._fed_back(before, frames[0])
         return self._painter.paint(frames, heard, places, start, self._approached(frames[0]))
+
+    def _paint_at_once(self, items: Sequence[tuple[Frame, Heard, float]]) -> list[Painted]:
+        frames, heard, places = zip(*items, strict=True)
+        return self._painter.paint(frames, heard, places)
 
     def _fed_back(self, previous: Image.Image, frame: Frame) -> Image.Image:
         """Prepare the frame before for being painted over; a picture to start from stays as it is."""
@@ -150,7 +196,8 @@ class FrameMaker:
         if self.timeline.keys is not None:
             values["place"] = float(self._places[frame.index])
         own |= {"frame": frame.index, "seed": frame.seed, **({"values": values} if values else {})}
-        self.folder.save_frame(frame.index, picture, self._frame_recipe | own)
+        if not self.folder.has(frame.index):
+            self.folder.save_frame(frame.index, picture, self._frame_recipe | own)
         return frame
 
     @cached_property

@@ -176,10 +176,16 @@ class Timeline:
         return round(place) % self.n_positions
 
     def key(self, position: int) -> Frame:
-        """Describe a key frame: it hears all of the sound since the one before, and not less than others."""
+        """Describe a key frame: it hears all of the sound since the one before, and not less than others.
+
+        Before a sound that is no loop there is nothing to be heard, so that the first key hears its frame.
+        """
         assert self.interpolate is not None
+        end = (position + 1) / self.fps
         window = max(self._window, self.interpolate / self.fps)
-        return Frame(position, (position + 1) / self.fps, window, self.seed_at(position), position)
+        return Frame(
+            position, end, window if self.loop else min(window, end), self.seed_at(position), position
+        )
 
     def position(self, frame: Frame) -> float:
         """Return the place of a frame in the film, from 0 to 1."""

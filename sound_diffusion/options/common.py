@@ -19,6 +19,7 @@ from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.schedules import Scheduled
 from sound_diffusion.model.find import DEVICES, PRECISIONS, SAMPLERS, ModelDefaults
 from sound_diffusion.options.declaration import above, at_least, finite, option, options_of, within
+from sound_diffusion.shards import Shard
 from sound_diffusion.sound.embeddings import SCALINGS
 from sound_diffusion.sound.features import FEATURES
 
@@ -134,6 +135,12 @@ class Options:
     seed: int
     outdir: Path | None
 
+    shard: Shard = option(
+        Shard(),
+        "do the i-th of n shares of the work; n such commands, on machines that share a disk, do all of it",
+        parse=Shard.parse,
+        metavar="i/n",
+    )
     quiet: bool = option(False, "print no progress and no warnings", group="messages")
     debug: bool = option(False, "show tracebacks and library messages", group="messages")
 

@@ -142,7 +142,9 @@ class FilmOptions(BetweenFrames):
         group=CHANGE,
     )
     allow_flashing: bool = option(False, "do not warn of films that flash", group=CHANGE)
-    batch_size: int = count_option(1, "frames at once with --mode txt2img")
+    batch_size: int | None = count_option(
+        None, "frames at once with --mode txt2img (default: as many as the memory of a GPU takes)"
+    )
     preview: int | None = count_option(
         None, "make a film of every N-th frame, to judge by", label="every {}-th frame (--preview)"
     )
@@ -154,7 +156,7 @@ class FilmOptions(BetweenFrames):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.mode == "img2img" and self.batch_size > 1:
+        if self.mode == "img2img" and (self.batch_size or 1) > 1:
             raise ParameterError(
                 f"--batch-size {self.batch_size} with --mode img2img", "1: each frame needs the one before"
             )
@@ -177,7 +179,7 @@ class FilmOptions(BetweenFrames):
                     f"{each.flag} {shorten(str(value))} with --mode txt2img",
                     "--mode img2img, where each frame goes on from the one before",
                 )
-        if self.batch_size > 1 and isinstance(self.guidance, Schedule):
+        if (self.batch_size or 1) > 1 and isinstance(self.guidance, Schedule):
             raise ParameterError(
                 f"--batch-size {self.batch_size} with a --scale that changes", "1, or one number"
             )
@@ -215,9 +217,11 @@ class FilmOptions(BetweenFrames):
         )
 
     def completed(self, settings: Mapping[str, Any], defaults: ModelDefaults) -> Self:
-        """Fill in window, pace and the mode of the seeds too: a fixed seed makes chained pictures bloom."""
+        """Fill in window, pace, batches, mode of the seeds: a fixed one makes chained pictures bloom."""
         window = Fraction(str(defaults.window)) if self.window is None and defaults.window else self.window
         seed_mode = self.seed_mode or ("increment" if self.over_pictures else "fixed")
         by_music = self.pace is None and self.spacing == "music"
         pace = parse_schedule("onset", "--pace", PACE) if by_music else self.pace
-        return replace(self, **settings, window=window, seed_mode=seed_mode, pace=pace)
+        alone = self.over_pictures or isinstance(self.guidance, Schedule)
+        size = 1 if alone else self.batch_size
+        return replace(self, **settings, window=window, seed_mode=seed_mode, pace=pace, batch_size=size)

@@ -28,6 +28,7 @@ class LiveOptions(FilmOptions):
             "textpromptend", "prompts", "interpolation", "series", "describe", "export_schedule",
             "allow_flashing", "batch_size", "preview", "output", "audio", "keep_frames", "force", "wait",
             "walk_rate", "loop", "loop_seconds", "interpolate", "spacing", "pace", "cadence", "bend",
+            "shard",
         }
     )  # fmt: skip
 

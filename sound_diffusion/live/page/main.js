@@ -70,7 +70,7 @@ const connection = new Connection({
   picture: (picture) => view.show({ ...picture, since }),
   lost(reason, final) {
     trouble = reason || "The program cannot be reached.";
-    if (!final) trouble += " Trying again …";
+    if (!final) trouble += " Trying again\u00a0…";
     byId("retry").hidden = !final;
     recording.show({ on: false, possible: false });
     latencies.clear();
@@ -121,10 +121,12 @@ function toggle() {
 
 function show(message) {
   if (message.model === "ready" && state.model !== "ready") source?.play?.();
+  const promoted = state.role === "watcher" && message.role === "painter";
   state = message;
   controls.show(state);
   body.toggle("watching", state.role === "watcher");
   if (state.role === "watcher") chooser.close();
+  if (promoted) chooser.open(false);
   recording.show({ on: Boolean(state.recording), possible: Boolean(state.heard) && connection.isOpen });
   tell();
 }
