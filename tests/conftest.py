@@ -96,6 +96,26 @@ def tiny_model(tiny_model_folder):
     return load_model(str(tiny_model_folder), device="cpu")
 
 
+@pytest.fixture(scope="session")
+def reading_folder(tmp_path_factory):
+    """A tiny Stable Diffusion 1.x with a text encoder, as a diffusers folder."""
+    from tests.tiny_checkpoints import build_pipeline
+
+    folder = tmp_path_factory.mktemp("models") / "reading"
+    build_pipeline("sd1").save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def xl_folder(tmp_path_factory):
+    """A tiny Stable Diffusion XL, as a diffusers folder."""
+    from tests.tiny_checkpoints import build_pipeline
+
+    folder = tmp_path_factory.mktemp("models") / "xl"
+    build_pipeline("sdxl_base").save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def rng():
     """A generator of random numbers that is the same in every run."""

@@ -242,36 +242,36 @@ def test_frames_of_another_precision_are_named(make, tmp_path, monkeypatch):
     assert "00002.png was painted on cpu in precision full, what follows on cpu in autocast" in said[0]
 
 
-def test_killed_at_random_moments(make, sound, tiny_model_folder, tmp_path):
-    flags = ["--fps", "48", "--strength", "0.5", "--quiet"]
-    make(*flags, outdir="whole")
-    argv = [
-        "--path",
-        str(sound),
-        "--model",
-        str(tiny_model_folder),
-        "--outdir",
-        str(tmp_path / "out"),
-        *flags,
-    ]
-    frames = tmp_path / "out" / "noise" / "frames"
-    script = [sys.executable, str(REPOSITORY / "tests" / "kill_and_resume.py"), str(frames)]
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"}
+def kill_and_resume(sound, model, folder, *flags):
+    """Make a film in runs that are killed at random moments; return how many were."""
+    argv = ["--path", sound, "--model", model, "--outdir", folder, *flags, "--quiet", "--device", "cpu"]
+    script = [sys.executable, REPOSITORY / "tests" / "kill_and_resume.py", folder / sound.stem / "frames"]
     done = subprocess.run(
-        [*script, *argv, "--device", "cpu"],
+        [*map(str, [*script, *argv])],
         capture_output=True,
         text=True,
         check=True,
-        env=environment,
-        timeout=280,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"},
+        timeout=580,
     )
     kills, code = map(int, done.stdout.split()[-2:])
-    assert kills >= 20
     assert code == 0
-    one, two = tmp_path / "out" / "noise", tmp_path / "whole" / "noise"
+    return kills
+
+
+def assert_same_films(one, two):
+    """Compare two run folders byte by byte."""
     assert frames_of(one) == frames_of(two)
-    assert (one / "noise.mp4").read_bytes() == (two / "noise.mp4").read_bytes()
-    assert not list((tmp_path / "out").rglob(".*"))
+    film = f"{one.name}.mp4"
+    assert (one / film).read_bytes() == (two / film).read_bytes()
+    assert not list(one.rglob(".*"))
+
+
+def test_killed_at_random_moments(make, sound, tiny_model_folder, tmp_path):
+    flags = ["--fps", "48", "--strength", "0.5"]
+    make(*flags, outdir="whole")
+    assert kill_and_resume(sound, tiny_model_folder, tmp_path / "out", *flags) >= 20
+    assert_same_films(tmp_path / "out" / "noise", tmp_path / "whole" / "noise")
 
 
 MOVING = (
@@ -292,6 +292,18 @@ def test_a_film_that_follows_its_sound_goes_on_to_the_same_bytes(make, tmp_path,
     recipe = recipes.read_recipe(one / "frames" / "00003.png")
     assert recipe["strength"] == "0.5 + 0.5*onset"
     assert recipe["values"]["angle"] == pytest.approx(-2 * math.sin(3))
+
+
+# SOUND_DIFFUSION_FPS=60 python -m pytest -k follows_everything: 50 frames, and 20 kills and more
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_a_film_that_follows_everything_is_killed_at_random_moments(make, sound, reading_folder, tmp_path):
+    fps = int(os.environ.get("SOUND_DIFFUSION_FPS", "10"))
+    words = ("--prompts", "0 : rain\n0.2s : snow --neg fog\n0.5s : sun", "--text-weight", "0.5*loudness")
+    flags = ("--fps", fps, *MOVING, *words, "--H", 64, "--W", 64, "--ddim_steps", 2)
+    code, _, err = make(*flags, "--model", reading_folder, outdir="whole")
+    assert (code, err) == (0, [])
+    assert kill_and_resume(sound, reading_folder, tmp_path / "out", *flags) >= fps // 3
+    assert_same_films(tmp_path / "out" / "noise", tmp_path / "whole" / "noise")
 
 
 def test_a_constant_formula_gives_the_pixels_of_the_number(make, tmp_path):

@@ -175,13 +175,43 @@ class TestFunctions:
             evaluate("gate(onset, 0.6)", variables), np.where(onset >= 0.6, onset, 0)
         )
 
+    def test_trigger_fires_when_it_begins_and_then_waits(self, variables):
+        fired = evaluate("trigger(t % 10 >= 7, 1)", variables)  # begins at 7, 17, 27, ...
+        np.testing.assert_array_equal(np.flatnonzero(fired), np.arange(7, N_FRAMES, 20))
+        always = evaluate("trigger(t >= 0, 0.1)", variables)
+        np.testing.assert_array_equal(np.flatnonzero(always), [0])
+        every_other = evaluate(
+            "trigger(t % 2, 1/6)", variables
+        )  # two frames are enough for a sixth of a second
+        np.testing.assert_array_equal(np.flatnonzero(every_other), np.arange(1, N_FRAMES, 2))
+        assert set(fired) == {0.0, 1.0}
+
+    @given(
+        holds=st.lists(st.booleans(), min_size=1, max_size=200),
+        seconds=st.floats(0, 3),
+        fps=st.sampled_from([1, 12, 24, 30, 60]),
+    )
+    def test_trigger_never_fires_twice_within_its_seconds(self, holds, seconds, fps):
+        film = Variables(len(holds), Fraction(fps), {"onset": np.array(holds, dtype=np.float64)})
+        frames = np.flatnonzero(evaluate(f"trigger(onset, {seconds:.6f})", film))
+        assert (np.diff(frames) / fps >= seconds - 1e-5).all()
+        assert np.array(holds)[frames].all()
+        assert not any(holds) or len(frames)
+
     def test_cumulative_runs_from_zero_to_one(self, variables):
         share = evaluate("cumulative(onset)", variables)
         np.testing.assert_allclose(share, np.cumsum(variables["onset"]) / variables["onset"].sum())
         assert not evaluate("cumulative(0)", variables).any()
 
     @pytest.mark.parametrize(
-        "text", ["smooth(onset, 1)", "envelope(onset, 0.1, 2)", "delay(onset, 0.3)", "gate(onset, 0.5)"]
+        "text",
+        [
+            "smooth(onset, 1)",
+            "envelope(onset, 0.1, 2)",
+            "delay(onset, 0.3)",
+            "gate(onset, 0.5)",
+            "trigger(onset > 0.5, 0.3)",
+        ],
     )
     def test_nothing_looks_ahead(self, text, variables):
         changed = variables["onset"].copy()

@@ -105,16 +105,6 @@ def test_shapes_have_to_agree(sound):
 # --- with a model that reads
 
 
-@pytest.fixture(scope="module")
-def reading_folder(tmp_path_factory):
-    """A tiny Stable Diffusion 1.x with a text encoder, as a diffusers folder."""
-    from tests.tiny_checkpoints import build_pipeline
-
-    folder = tmp_path_factory.mktemp("models") / "reading"
-    build_pipeline("sd1").save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture
 def script(reading_folder, tmp_path, monkeypatch, capsys):
     """Return a function that runs audio2img with that model in an empty folder."""
@@ -368,16 +358,6 @@ def test_a_film_with_words(reading_folder, sine_file, tmp_path, capsys):
 
 
 # --- with a model that takes pooled vectors as well
-
-
-@pytest.fixture(scope="module")
-def xl_folder(tmp_path_factory):
-    """A tiny Stable Diffusion XL, as a diffusers folder."""
-    from tests.tiny_checkpoints import build_pipeline
-
-    folder = tmp_path_factory.mktemp("models") / "xl"
-    build_pipeline("sdxl_base").save_pretrained(folder)
-    return folder
 
 
 def test_every_frame_of_a_batch_has_its_own_words(xl_folder, sine_file, tmp_path, capsys):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -13,12 +12,16 @@ from sound_diffusion.files import make_folder, run_name, write_atomically
 from sound_diffusion.film.controls import check_controls, hear, schedules_of, variables_of
 from sound_diffusion.film.schedules import Schedule, export_schedule, parse_schedule, write_table
 from sound_diffusion.film.timeline import Timeline
+from sound_diffusion.film.variables import Variables
 from sound_diffusion.inputs import each_input, find_sounds
 from sound_diffusion.job import Job
+from sound_diffusion.model.find import find_model, read_defaults
 from sound_diffusion.options import FilmOptions, options_of
+from sound_diffusion.options.films import SCHEDULED
 from sound_diffusion.plots import plot_schedules, sound_overview
 from sound_diffusion.presets import read_preset
 from sound_diffusion.sources import SoundSource
+from sound_diffusion.typing import DoubleArray
 
 
 def describe_films(options: FilmOptions) -> Iterator[str]:
@@ -31,36 +34,49 @@ def describe_films(options: FilmOptions) -> Iterator[str]:
     Yields
     ------
     line : str
-        Of the preset where one is described; the path of every file; or the keyframes that are wanted.
+        Of the file of the preset where one is described; the path of every file; or the keyframes that are
+        wanted, which take no model.
     """
     if options.preset is not None and options.describe:
-        preset = read_preset(options.preset)
-        yield f"{preset.name}: {preset.description}"
-        yield from preset.words
+        yield from read_preset(options.preset).text.splitlines()
         if not (options.paths or options.input_folder or options.from_file):
             return
     paths = find_sounds(options.paths, options.input_folder, options.from_file)
-    job = Job.plan(options)
-    wanted = _wanted(job.options)
+    is_export = options.export_schedule is not None
+    # What is only printed may be for another program: whether this model could paint it does not matter.
+    own = _declared(options) if is_export else Job.plan(options).options
+    wanted = _wanted(own) if is_export else _set_numbers(own)
     check_controls(options, *wanted.values())
-    sounds = [SoundSource(path, job.options) for path in paths]
-    yield from each_input(sounds, lambda sound: _describe(sound, job.options, wanted))
+    describe = _export if is_export else _describe
+    sounds = [SoundSource(path, own) for path in paths]
+    yield from each_input(sounds, lambda sound: describe(sound, own, wanted))
+
+
+def _declared(options: FilmOptions) -> FilmOptions:
+    return options.with_declared(read_defaults(find_model(options.model)))
+
+
+def _export(sound: SoundSource, options: FilmOptions, wanted: dict[str, Schedule]) -> Iterator[str]:
+    _, _, values = _hear(sound, options, wanted)
+    yield from map(export_schedule, values.values())
+
+
+def _hear(
+    sound: SoundSource, options: FilmOptions, wanted: dict[str, Schedule]
+) -> tuple[Timeline, Variables, dict[str, DoubleArray]]:
+    """Return the frames of a film, what formulas can speak of, and what the schedules come to."""
+    timeline = Timeline(n_samples=sum(map(len, sound.stream())), fps=options.fps)
+    variables = variables_of(options, timeline, hear(sound, timeline))
+    return timeline, variables, {name: schedule.evaluate(variables) for name, schedule in wanted.items()}
 
 
 def _describe(sound: SoundSource, options: FilmOptions, wanted: dict[str, Schedule]) -> Iterator[str]:
-    timeline = Timeline(n_samples=sum(map(len, sound.stream())), fps=options.fps)
-    heard = hear(sound, timeline)
-    variables = variables_of(options, replace(timeline), heard)
-    values = {name: schedule.evaluate(variables) for name, schedule in wanted.items()}
-    if options.export_schedule is not None:
-        for numbers in values.values():
-            yield export_schedule(numbers)
-        return
+    timeline, variables, values = _hear(sound, options, wanted)
     if options.prompts is not None:
         options.prompts.steps(variables)
     name = run_name(sound.path)
     plot, table = io.BytesIO(), io.BytesIO()
-    beats = heard.beats
+    heard, beats = variables.descriptors, variables.find_beats()
     overview = sound_overview(sound.stream(warn=False), timeline.n_samples)
     shown = {each: (schedule.text, values[each]) for each, schedule in wanted.items()}
     plot_schedules(overview, options.fps, heard, beats, shown, plot)
@@ -75,11 +91,10 @@ def _describe(sound: SoundSource, options: FilmOptions, wanted: dict[str, Schedu
 
 
 def _wanted(options: FilmOptions) -> dict[str, Schedule]:
-    """Return the schedules to be shown: all of the film, or the one to be exported."""
+    """Return the schedule to be exported."""
     own = schedules_of(options)
     export = options.export_schedule
-    if export is None:
-        return own
+    assert export is not None
     flags = {each.flag.removeprefix("--").replace("-", "_"): each.name for each in options_of(FilmOptions)}
     name = flags.get(export.removeprefix("--").replace("-", "_"), export)
     if name in own:
@@ -89,3 +104,14 @@ def _wanted(options: FilmOptions) -> dict[str, Schedule]:
         raise ParameterError(f"--export-schedule {export}", f"an option that is a number, as --{export} 0.4")
     text = export if value is None else str(value)
     return {"exported": parse_schedule(text, "--export-schedule")}
+
+
+def _set_numbers(options: FilmOptions) -> dict[str, Schedule]:
+    """Return what may change over a film and is a number: what does not change is a level line."""
+    declared = {each.name: each for each in options_of(FilmOptions)}
+    numbers = {name: getattr(options, name) for name in SCHEDULED}
+    return {
+        name: value if isinstance(value, Schedule) else parse_schedule(str(value), declared[name].flag)
+        for name, value in numbers.items()
+        if value is not None and value != declared[name].default
+    }

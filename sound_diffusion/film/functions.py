@@ -84,6 +84,18 @@ def _gate(x: DoubleArray, threshold: DoubleArray) -> DoubleArray:
     return np.where(x >= threshold, x, 0.0)
 
 
+def _trigger(condition: DoubleArray, seconds: float, frame_seconds: float) -> DoubleArray:
+    """1 at a frame where a condition begins to hold, and then not again for some time."""
+    holds = condition != 0
+    begins = np.flatnonzero(holds & ~np.concatenate([[False], holds[:-1]]))
+    wait = seconds / frame_seconds - 1e-6  # frames; what is a whole number stays one
+    fired, last = np.zeros(len(holds)), -math.inf
+    for frame in begins.tolist():
+        if frame - last >= wait:
+            fired[frame], last = 1.0, frame
+    return fired
+
+
 def _cumulative(x: DoubleArray, frame_seconds: float) -> DoubleArray:
     """The share of all of x that has passed; what is below zero counts as nothing."""
     total = np.cumsum(np.maximum(x, 0))
@@ -121,5 +133,6 @@ FUNCTIONS = {name: Function(f"{name}(x)", function, 1, 1) for name, function in 
     "smooth": Function("smooth(x, seconds)", _smooth, 2, 2, over_time=True),
     "envelope": Function("envelope(x, attack, release)", _envelope, 3, 3, over_time=True),
     "delay": Function("delay(x, seconds)", _delay, 2, 2, over_time=True),
+    "trigger": Function("trigger(condition, seconds)", _trigger, 2, 2, over_time=True),
     "cumulative": Function("cumulative(x)", _cumulative, 1, 1, over_time=True),
 }

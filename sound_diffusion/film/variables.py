@@ -153,9 +153,10 @@ def read_series(path: Path, taken: frozenset[str]) -> Series:
     names, *rows = _read_rows(path)
     names = [name.strip() for name in names]
     if names[0] != "seconds" or len(names) < 2:
-        raise _series_error(
-            path, 1, f"columns {', '.join(names)[:60]}", "seconds, then a name for each variable"
-        )
+        is_other = len(names) == 1 and any(mark in names[0] for mark in ";\t")
+        remedy = "part the columns by commas" if is_other else ""
+        expected = "seconds, then a name for each variable"
+        raise _series_error(path, 1, f"columns {', '.join(names)[:60]}", expected, remedy)
     for name in names[1:]:
         if not name.isidentifier() or keyword.iskeyword(name):
             raise _series_error(path, 1, f"a column {name[:40]!r}", "letters, digits and underscores")
@@ -173,7 +174,7 @@ def read_series(path: Path, taken: frozenset[str]) -> Series:
 def _read_rows(path: Path) -> list[list[str]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file, strict=True))
+            rows = list(csv.reader(file, strict=True, skipinitialspace=True))
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ParameterError(f"--series {path}: cannot be read ({reason})", "a CSV file in UTF-8") from None
@@ -199,5 +200,5 @@ def _numbers(path: Path, line: int, row: list[str], names: list[str]) -> list[fl
     return numbers
 
 
-def _series_error(path: Path, line: int, found: str, expected: str) -> ParameterError:
-    return ParameterError(f"--series {path}, line {line}: {found}", expected)
+def _series_error(path: Path, line: int, found: str, expected: str, remedy: str = "") -> ParameterError:
+    return ParameterError(f"--series {path}, line {line}: {found}", expected, remedy)

@@ -29,11 +29,14 @@ class Preset:
         What it looks like.
     options : dict
         From the name of a flag, without its dashes, to a text, a number, true, false, or a list of these.
+    text : str
+        The file itself: a beginning for one of the user's own.
     """
 
     name: str
     description: str
     options: dict[str, Any]
+    text: str
 
     @property
     def words(self) -> list[str]:
@@ -67,7 +70,8 @@ def read_preset(name: str) -> Preset:
     try:
         if path.stat().st_size > LARGEST_PRESET:
             raise ParameterError(f"--preset {name}: {path.stat().st_size} bytes", f"at most {LARGEST_PRESET}")
-        options = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        options = tomllib.loads(text)
     except FileNotFoundError:
         expected = f"one of {', '.join(preset_names())}, or a TOML file"
         raise ParameterError(f"--preset {name}: no such preset", expected) from None
@@ -77,7 +81,7 @@ def read_preset(name: str) -> Preset:
     description = options.pop("description", "")
     if not isinstance(description, str):
         raise ParameterError(f"--preset {name}: description = {description}", "a text")
-    preset = Preset(name, description, options)
+    preset = Preset(name, description, options, text)
     for flag, value in options.items():
         _check(name, flag, value)
     return preset
