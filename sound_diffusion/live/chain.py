@@ -17,21 +17,24 @@ import numpy as np
 from sound_diffusion.conditioning import condition
 from sound_diffusion.constants import N_ROWS, SAMPLE_RATE
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.film.camera import feed_back
+from sound_diffusion.film.camera import Feedback, feed_back
 from sound_diffusion.film.controls import Controls, schedules_of
 from sound_diffusion.film.schedules import Schedule
 from sound_diffusion.film.timeline import Frame, Timeline
 from sound_diffusion.film.variables import Variables
 from sound_diffusion.job import Job
+from sound_diffusion.latents import decode_latents, encode_pictures, seeded
 from sound_diffusion.model.model import Model
 from sound_diffusion.options import LiveOptions
 from sound_diffusion.options.films import SCHEDULED
-from sound_diffusion.painting import paint_batch
+from sound_diffusion.painting import paint_latents
+from sound_diffusion.settings import PaintSettings
 from sound_diffusion.sound.descriptors import DESCRIPTORS, LIVE_SECONDS, DescriptorStream, levels
 from sound_diffusion.sound.features import extract_at, get_feature
 from sound_diffusion.typing import DoubleArray, FloatArray
 
 if TYPE_CHECKING:
+    import torch
     from PIL import Image
 
 LiveJob = Job[LiveOptions]
@@ -93,12 +96,15 @@ class Painted:
     ----------
     frame : Frame
     picture : PIL.Image.Image
+    numbers : dict from str to float
+        What formulas came to, by the names of the options.
     held : dict from str to str
         Options whose formulas have left what they may be, and a line about each.
     """
 
     frame: Frame
     picture: Image.Image
+    numbers: dict[str, float]
     held: dict[str, str]
 
 
@@ -122,6 +128,7 @@ class Chain:
         self._heard = 0  # samples that are described
         self._last: int | None = None
         self._previous: Image.Image | None = None
+        self._latents: torch.Tensor | None = None
         self._first: Image.Image | None = None
         self._numbers: dict[str, float] = {}
 
@@ -150,19 +157,27 @@ class Chain:
             controls.gain(here),
             options.feature,
         )
-        starts = None
-        if self._previous is not None:
-            starts = [feed_back(self._previous, controls.feedback(here), self._first)]
-        elif job.init_image is not None:
-            starts = [job.init_image]
         settings = controls.settings(job.settings, here)
-        [picture] = paint_batch(self._model, [conditioning], [frame.seed], settings, starts)
+        seeds = seeded([frame.seed])
+        start = self._start(controls.feedback(here), job, settings, seeds)
+        self._latents = paint_latents(self._model, [conditioning], seeds, settings, start)
+        [picture] = decode_latents(self._model, self._latents, [frame.seed])
         self._last, self._previous = index, picture
-        if options.color_coherence != "none":
-            self._first = self._first or picture
-        else:
-            self._first = None
-        return Painted(frame, picture, held)
+        self._first = None if options.color_coherence == "none" else self._first or picture
+        return Painted(frame, picture, {name: float(values[-1]) for name, values in numbers.items()}, held)
+
+    def _start(
+        self, feedback: Feedback, job: LiveJob, settings: PaintSettings, seeds: list[torch.Generator]
+    ) -> torch.Tensor | None:
+        """Return what is painted over: the latents before; a picture that was changed is encoded anew."""
+        previous = self._previous
+        if previous is None:
+            image = job.init_image
+            return None if image is None else encode_pictures(self._model, [image], settings, seeds)
+        fed_back = feed_back(previous, feedback, self._first)
+        if fed_back is previous and self._latents is not None:
+            return self._latents
+        return encode_pictures(self._model, [fed_back], settings, seeds)
 
     def _describe(self, frame: Frame) -> None:
         end = int(frame.end * SAMPLE_RATE)

@@ -15,6 +15,7 @@ from sound_diffusion.errors import SoundDiffusionError
 from sound_diffusion.live.chain import Chain, LiveJob, Painted, frame_of, samples_needed
 from sound_diffusion.live.hearing import Moment, Take
 from sound_diffusion.model.model import Model
+from sound_diffusion.options import LiveOptions
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,6 +31,10 @@ class Shown:
 
     Attributes
     ----------
+    take : Take
+        Of which it is.
+    options : LiveOptions
+        How it was painted.
     painted : Painted
     heard : Moment
         When its newest sample came.
@@ -41,6 +46,8 @@ class Shown:
         As JPEG.
     """
 
+    take: Take
+    options: LiveOptions
     painted: Painted
     heard: Moment
     seconds: float
@@ -139,7 +146,8 @@ class Painter(threading.Thread):
             painted = chain.paint(index, job)
             encoded = encode(painted.picture)
             heard = take.moment(int(painted.frame.end * SAMPLE_RATE))
-            self._on_picture(Shown(painted, heard, time.monotonic() - began, index - last - 1, encoded))
+            seconds, dropped = time.monotonic() - began, index - last - 1
+            self._on_picture(Shown(take, job.options, painted, heard, seconds, dropped, encoded))
             last = index
 
 

@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.job import Job
 from sound_diffusion.live.clients import Client
+from sound_diffusion.live.connections import PatientProtocol
 from sound_diffusion.live.protocol import LARGEST_MESSAGE, REFUSED, RubbishError
 from sound_diffusion.live.security import Access, Guard
 from sound_diffusion.live.session import Session
@@ -65,7 +66,7 @@ def make_server(session: Session, access: Access) -> Server:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        http="h11",
+        http=PatientProtocol,
         ws="websockets-sansio",
         ws_max_size=LARGEST_MESSAGE,
         ws_ping_interval=PING_SECONDS,
@@ -96,7 +97,7 @@ def make_app(session: Session, access: Access) -> Guard:
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         await session.begin()
-        telling = asyncio.create_task(session.tell_stats())
+        telling = asyncio.create_task(session.tell_statistics())
         yield
         telling.cancel()
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import statistics
-import time
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from sound_diffusion.errors import SoundDiffusionError
+from sound_diffusion.errors import OutputError, SoundDiffusionError
 from sound_diffusion.live.chain import LiveJob
 from sound_diffusion.live.clients import PAINTER, WATCHER, Client
 from sound_diffusion.live.hearing import Take
@@ -31,13 +28,17 @@ from sound_diffusion.live.protocol import (
     read_message,
     read_sound,
 )
+from sound_diffusion.live.recording import Recorder
 from sound_diffusion.live.settings import VARIABLES, change, choices, shown
+from sound_diffusion.live.statistics import Statistics
+from sound_diffusion.model.model import Model
 from sound_diffusion.presets import preset_names, read_preset
 from sound_diffusion.sound.features import FEATURES
 
 logger = logging.getLogger(__name__)
-STATS_SECONDS = 2.0  # of which fps and latency are told
-STATS_EVERY = 0.5
+STATISTICS_EVERY = 0.5  # seconds
+FILM_SECONDS = 60.0  # that the end waits for the film of a recording
+PICTURE_SECONDS = 10.0  # that it waits for a picture
 
 
 class Session:
@@ -47,9 +48,11 @@ class Session:
     ----------
     job : Job
         What the program was started with.
+    load : callable, optional
+        Returns the model. If None, that of the job is loaded.
     """
 
-    def __init__(self, job: LiveJob) -> None:
+    def __init__(self, job: LiveJob, load: Callable[[], Model] | None = None) -> None:
         self.job = job
         self._start_options = job.options
         self._clients: list[Client] = []
@@ -57,12 +60,13 @@ class Session:
         self._take: Take | None = None
         self._clock = 0.0
         self._model, self._message = "loading", ""
-        self._recent: deque[tuple[float, float, float]] = deque()  # when, latency, painting: seconds
-        self._dropped = 0
+        self._statistics = Statistics(job.options.stats)
+        self._recorder: Recorder | None = None
+        self._recorders: list[Recorder] = []
         self._held: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._painter = Painter(
-            lambda: job.model,
+            load or (lambda: job.model),
             self._later(self._on_ready),
             self._later(self._on_picture),
             self._later(self._on_error),
@@ -85,11 +89,16 @@ class Session:
         self._painter.start()
 
     async def end(self) -> None:
-        """Say good-bye to all pages and end the painter."""
+        """Say good-bye to all pages, and end the painter and what is being recorded."""
         self._painter.stop()
+        self._end_recording()
         for client in list(self._clients):
             client.close(GOING_AWAY, "the program has ended")
-        await asyncio.sleep(0.05)
+        for recorder in self._recorders:
+            await asyncio.to_thread(recorder.join, FILM_SECONDS)
+        if self._model == "ready":  # loading cannot be cut short, and leaves nothing behind
+            await asyncio.to_thread(self._painter.join, PICTURE_SECONDS)
+        self._statistics.close()
 
     # --- pages that come and go
 
@@ -159,10 +168,12 @@ class Session:
             case Stop():
                 self._stop()
                 self._tell_state()
+            case Record(on=True):
+                self._record(client)
             case Record():
-                client.tell(type="refused", setting="record", message="recording is not there yet")
+                self._end_recording()
             case Seen():
-                pass
+                self._statistics.see(message)
 
     def _hear_sound(self, client: Client, data: bytes) -> None:
         if client.role != PAINTER:
@@ -175,7 +186,11 @@ class Session:
         if not client.seconds.take(len(samples) / self._start.rate):
             raise RubbishError("more sound than time goes by")
         self._clock = clock
-        self._take.hear(clock, samples)
+        heard = self._take.hear(clock, samples)
+        if self._recorder is not None:
+            self._recorder.hear(heard)
+            if self._recorder.is_full:
+                self._end_recording()
 
     # --- settings and takes
 
@@ -197,16 +212,47 @@ class Session:
 
     def _new_take(self) -> None:
         """Let time begin."""
+        self._end_recording()
         if self._start is None:
             return
         self._take = Take(self._start.rate)
-        self._recent.clear()
-        self._dropped = 0
+        self._statistics.begin()
         self._painter.set_work(self._take, self.job)
 
     def _stop(self) -> None:
+        self._end_recording()
         self._start = self._take = None
         self._painter.set_work(None, self.job)
+
+    # --- recording
+
+    def _record(self, client: Client) -> None:
+        if self._recorder is not None:
+            return
+        if self._start is None or self._model != "ready":
+            client.tell(type="refused", setting="record", message="nothing is heard or painted yet")
+            return
+        self._new_take()
+        options = self.job.options
+        try:
+            told = self._later(self._tell_recording)
+            recorder = Recorder(options.folder, options.fps, self.job.defaults, told)
+        except OutputError as error:
+            client.tell(type="refused", setting="record", message=str(error))
+            return
+        recorder.start()
+        self._recorder, self._recorders = recorder, [*self._recorders, recorder]
+        self._tell_state()
+
+    def _end_recording(self) -> None:
+        if self._recorder is not None:
+            self._recorder.finish()
+            self._recorder = None
+            self._tell_state()
+
+    def _tell_recording(self, told: dict[str, Any]) -> None:
+        for client in self._clients:
+            client.tell(type="recording", **told)
 
     # --- what the painter says
 
@@ -226,37 +272,28 @@ class Session:
         self._tell_state()
 
     def _on_picture(self, picture: Shown) -> None:
+        if picture.take is not self._take:
+            return  # of what was heard before
         frame = picture.painted.frame
         message = picture_message(picture.heard.clock, picture.seconds, frame.index, picture.encoded)
         for client in self._clients:
             client.show(message)
-        self._dropped += picture.dropped
-        now = time.monotonic()
-        self._recent.append((now, now - picture.heard.arrival, picture.seconds))
+        self._statistics.add(picture)
+        if self._recorder is not None:
+            self._recorder.show(picture.painted, picture.options)
         for setting, line in picture.painted.held.items():
             if setting not in self._held:
                 self._held.add(setting)
                 for client in self._clients:
                     client.tell(type="held", setting=setting, message=line)
 
-    async def tell_stats(self) -> None:
+    async def tell_statistics(self) -> None:
         """Tell how fast it goes, again and again."""
         while True:
-            await asyncio.sleep(STATS_EVERY)
-            since = time.monotonic() - STATS_SECONDS
-            while self._recent and self._recent[0][0] < since:
-                self._recent.popleft()
-            if self._take is None or not self._recent:
-                continue
-            _, latencies, paintings = zip(*self._recent, strict=True)
-            for client in self._clients:
-                client.tell(
-                    type="stats",
-                    fps=round(len(self._recent) / STATS_SECONDS, 2),
-                    latency_ms=round(statistics.median(latencies) * 1000, 1),
-                    painting_ms=round(statistics.median(paintings) * 1000, 1),
-                    dropped=self._dropped + client.dropped,
-                )
+            await asyncio.sleep(STATISTICS_EVERY)
+            for client in self._clients if self._take is not None else ():
+                if message := self._statistics.message(client.dropped):
+                    client.tell(**message)
 
     # --- what all should know
 
@@ -272,7 +309,7 @@ class Session:
             "message": self._message,
             "role": client.role,
             "heard": self._start is not None,
-            "recording": False,
+            "recording": self._recorder is not None,
             "width": self.job.settings.width,
             "height": self.job.settings.height,
             "settings": shown(self.job.options),

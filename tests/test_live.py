@@ -1,0 +1,391 @@
+"""Live: what is heard is painted, by the newest sound, over a socket, and can be painted again."""
+
+import json
+import re
+import shlex
+import struct
+import threading
+import time
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from sound_diffusion.constants import SAMPLE_RATE
+from sound_diffusion.errors import ModelError
+from sound_diffusion.film.timeline import Timeline, frame_features
+from sound_diffusion.live import painter
+from sound_diffusion.live.chain import Chain, frame_of, samples_needed
+from sound_diffusion.live.hearing import Take
+from sound_diffusion.live.recorded import repaint
+from sound_diffusion.live.ring_buffer import RingBuffer
+from sound_diffusion.options import FilmOptions
+from tests.live_pages import PATIENCE, RATE, Page, noise, serving, tiny_options
+
+
+@pytest.fixture
+def page(tiny_model, tiny_model_folder, tmp_path):
+    """A page that is connected, with the tiny model ready."""
+    options = tiny_options(tiny_model_folder, tmp_path)
+    with serving(options, load=lambda: tiny_model) as (address, _), Page(address) as page:
+        yield page.wait_until_ready()
+
+
+# --- the ring buffer and the hearing
+
+
+def test_a_ring_keeps_the_newest_samples(rng):
+    ring, stream = RingBuffer(100), rng.standard_normal(1000).astype(np.float32)
+    for start, stop in ((0, 30), (30, 90), (90, 91), (91, 350), (350, 1000)):
+        ring.write(stream[start:stop])
+        assert ring.n_written == stop
+        first = max(0, stop - 100)
+        assert (ring.read(first, stop) == stream[first:stop]).all()
+    assert (ring.read(950, 1020) == np.append(stream[950:], np.zeros(20))).all()
+    assert not ring.read(880, 900).any()  # gone
+    assert not ring.read(-20, 0).any()
+    assert len(ring.read(5, 5)) == 0
+
+
+def test_who_waits_for_samples_is_woken():
+    ring = RingBuffer(10)
+    assert not ring.wait(1, 0.01)
+    threading.Timer(0.05, ring.write, [np.zeros(3, dtype=np.float32)]).start()
+    assert ring.wait(3, PATIENCE)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
+def test_a_tone_keeps_its_pitch_and_its_clock(rate):
+    take, t = Take(rate), np.arange(2 * rate) / rate
+    tone = (0.5 * np.sin(2 * np.pi * 1000 * t)).astype(np.float32)
+    for at in range(0, len(tone), 480):
+        take.hear(7 + at / rate, tone[at : at + 480])
+    heard = take.sound.read(SAMPLE_RATE // 2, 3 * SAMPLE_RATE // 2)
+    expected = 0.5 * np.sin(2 * np.pi * 1000 * (np.arange(SAMPLE_RATE) / SAMPLE_RATE + 0.5))
+    assert np.abs(heard - expected).max() < 1e-3
+    assert (heard * 2**23 == np.rint(heard * 2**23)).all()  # what FLAC keeps
+    assert take.moment(SAMPLE_RATE).clock == pytest.approx(8, abs=1e-6)
+    assert take.sound.n_written > 1.94 * SAMPLE_RATE  # what the resampler holds back
+
+
+def test_after_a_gap_the_clock_goes_on_with_the_present():
+    take = Take(SAMPLE_RATE)
+    take.hear(1.0, np.zeros(4410, dtype=np.float32))
+    take.hear(60.0, np.zeros(4410, dtype=np.float32))
+    assert take.moment(4410).clock == pytest.approx(1.1)
+    assert take.moment(8820).clock == pytest.approx(60.1)
+    assert take.sound.n_written == 8820
+
+
+# --- the chain of pictures
+
+
+def test_a_frame_hears_what_the_frame_of_a_film_hears(tiny_model_folder, tmp_path, rng):
+    options = tiny_options(tiny_model_folder, tmp_path, window=Fraction(1, 4), fps=Fraction(30))
+    y = (0.1 * rng.standard_normal(SAMPLE_RATE)).astype(np.float32)
+    timeline = Timeline(n_samples=len(y), fps=options.fps, window=options.window, seed_mode="increment")
+    chain = Chain(_Width(32), _Array(y), options.fps)
+    for (frame, expected), _ in zip(frame_features(iter([y]), timeline, 32), range(20), strict=False):
+        live = frame_of(options, frame.index, 32)
+        assert live == frame
+        assert (chain._feature(live, "fft") == expected).all()
+        assert samples_needed(live, "fft", 32) <= int(frame.end * SAMPLE_RATE) + SAMPLE_RATE // 40
+
+
+class _Width:
+    def __init__(self, width):
+        self.width = width
+
+
+class _Array:
+    def __init__(self, samples):
+        self.samples = samples
+
+    def read(self, first, stop):
+        padded = np.concatenate([np.zeros(200_000, np.float32), self.samples, np.zeros(200_000, np.float32)])
+        return padded[first + 200_000 : stop + 200_000]
+
+
+@pytest.mark.parametrize("feature", ["waveform", "cqt", "mfcc"])
+def test_no_feature_waits_for_the_future(tiny_model_folder, tmp_path, feature):
+    options = tiny_options(tiny_model_folder, tmp_path, feature=feature)
+    frame = frame_of(options, 40, 32)
+    assert samples_needed(frame, feature, 32) <= int(frame.end * SAMPLE_RATE) + SAMPLE_RATE // 40
+    assert frame.moments[0] < int(frame.end * SAMPLE_RATE)
+
+
+# --- over the socket
+
+
+def test_sound_becomes_pictures_of_the_present(page):
+    page.start(strength=0.5)
+    page.play(noise(1.5))
+    page.wait_for(lambda page: len(page.pictures) > 3)
+    assert {Image.open(_file(picture)).size for *_, picture in page.pictures} == {(64, 64)}
+    indices, clocks = ([picture[n] for picture in page.pictures] for n in (3, 1))
+    assert indices == sorted(set(indices))
+    assert clocks == pytest.approx([(index + 1) / 30 for index in indices], abs=1e-4)
+    stats = page.wait_for(lambda page: page.all("stats"))[-1]
+    assert stats["fps"] > 0
+    assert stats["latency_ms"] > 0
+
+
+def _file(data):
+    import io
+
+    return io.BytesIO(data)
+
+
+def test_integers_are_heard_as_floats_are(page):
+    page.say("start", rate=RATE, format="i16")
+    page.socket.send(struct.pack("<d", 0.0) + (noise(0.4) * 32767).astype("<i2").tobytes())
+    page.wait_for(lambda page: page.pictures)
+
+
+def test_the_state_says_what_may_be_set(page):
+    state = page.state
+    assert state["role"] == "painter"
+    assert state["settings"]["strength"] == 0.4
+    assert state["settings"]["window"] == 0.25  # the tiny model's
+    assert state["defaults"] == state["settings"]
+    assert "pulse" in state["presets"]
+    assert "fft" in state["features"]
+    assert "onset" in state["descriptors"]
+    assert not {"beats", "max_f"} & set(state["descriptors"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "pattern"),
+    [
+        ("strength", 1.5, r"--strength 1.5 .*\[0, 1\]"),
+        ("strength", "0.2 + loud", "loud.*did you mean loudness"),
+        ("strength", "0.1*beats", "beats needs the whole sound"),
+        ("strength", "8b:(0.2), 0:(0.1)", "beats needs the whole sound"),
+        ("zoom", "1 + 0.1*cumulative(low)", "cumulative.* needs the whole sound"),
+        ("angle", "t/max_f", "max_f needs the whole sound"),
+        ("gain", "9" * 3000, "3000 characters"),
+        ("gain", [1], "list .*a number or a text"),
+        ("window", "1/0", "window"),
+        ("seed", 0.5, "--seed '0.5'.*whole number"),
+        ("seed", -1, "seed"),
+        ("feature", "smell", "unknown feature"),
+        ("preset", "../../etc/passwd", "preset.*one of"),
+        ("init_image", "/etc/passwd", "setting 'init_image'.*one of"),
+        ("strength", 0.01, "gives no step at all"),
+    ],
+)
+def test_what_cannot_be_set_is_refused_in_one_line(page, name, value, pattern):
+    before = page.state["settings"]
+    page.say("settings", settings={name: value, "translation_x": 3})
+    refused = page.wait_for(lambda page: page.all("refused"))[-1]
+    assert refused["setting"] in (name, "translation_x")
+    assert re.search(pattern, refused["message"], re.DOTALL)
+    assert "\n" not in refused["message"]
+    page.say("ping", clock=1)
+    page.wait_for(lambda page: page.all("pong"))
+    if name in before:
+        assert page.state["settings"][name] == before[name]
+
+
+def test_settings_are_told_and_brought_back(page):
+    page.say("settings", settings={"strength": "0.5 + 0.3*onset", "feature": "mfcc", "window": 0.5})
+    page.wait_for(lambda page: page.state["settings"]["strength"] == "0.5 + 0.3*onset")
+    assert page.state["settings"]["feature"] == "mfcc"
+    page.say("settings", settings={"preset": "pulse"})
+    page.wait_for(lambda page: page.state["settings"]["preset"] == "pulse")
+    settings = page.state["settings"]
+    assert "envelope" in settings["strength"]
+    assert settings["color_coherence"] == "LAB"
+    assert (settings["feature"], settings["window"]) == ("mfcc", 0.5)
+    page.say("settings", settings={"preset": "", "feature": None})
+    page.wait_for(lambda page: page.state["settings"]["preset"] == "")
+    assert page.state["settings"]["strength"] == 0.4
+    assert page.state["settings"]["feature"] == "fft"
+    assert page.state["settings"]["color_coherence"] == "none"
+
+
+def test_a_formula_that_leaves_its_numbers_is_held_and_said_so_once(page):
+    page.start(strength="0.5 + 5*loudness", zoom="1/(loudness - loudness)")
+    page.play(noise(1.2))
+    page.wait_for(lambda page: len({message["setting"] for message in page.all("held")}) == 2)
+    assert len(page.all("held")) == 2
+    page.wait_for(lambda page: len(page.pictures) > 2)
+
+
+def test_time_begins_anew_with_every_start(page):
+    page.start()
+    page.play(noise(0.5))
+    page.wait_for(lambda page: page.pictures)
+    page.say("stop")
+    page.wait_for(lambda page: not page.state["heard"])
+    page.play(noise(0.1))  # nobody listens
+    page.clock = 0.0
+    page.start()
+    page.wait_for(lambda page: page.state["heard"])
+    page.pictures.clear()
+    page.play(noise(0.3))
+    page.wait_for(lambda page: page.pictures)
+    assert page.pictures[0][3] < 15
+
+
+# --- bounded latency
+
+
+def test_a_slow_painter_lowers_the_rate_and_never_adds_to_the_lag(
+    tiny_model, tiny_model_folder, tmp_path, monkeypatch
+):
+    took = 0.25
+
+    class SlowChain:
+        def __init__(self, *_):
+            pass
+
+        def paint(self, index, job):
+            time.sleep(took)
+            frame = frame_of(job.options, index, 32)
+            return painter.Painted(frame, Image.new("RGB", (64, 64)), {}, {})
+
+    monkeypatch.setattr(painter, "Chain", SlowChain)
+    options = tiny_options(tiny_model_folder, tmp_path)
+    with serving(options, load=lambda: tiny_model) as (address, _), Page(address) as page:
+        page.wait_until_ready().start()
+        began = time.monotonic()
+        page.play(noise(3))
+        page.wait_for(lambda page: len(page.pictures) > 3)
+        lags = [when - began - clock for when, clock, *_ in page.pictures]
+        indices = [index for *_, index, _ in page.pictures]
+        assert len(lags) <= 3 / took + 2
+        assert np.diff(indices).min() >= 5  # of thirty a second
+        # The first half waits no longer than the second, but for what a busy machine adds.
+        assert np.median(lags[len(lags) // 2 :]) < np.median(lags[: len(lags) // 2]) + took
+        assert page.wait_for(lambda page: page.all("stats"))[-1]["dropped"] > 0
+
+
+def test_what_a_stalled_page_sends_at_once_is_not_painted_in_arrears(page):
+    page.start()
+    page.play(noise(6), hurry=True)
+    page.wait_for(lambda page: page.pictures and page.pictures[-1][3] > 170)
+    assert len(page.pictures) < 120
+
+
+def test_a_page_that_connects_again_takes_its_place(tiny_model, tiny_model_folder, tmp_path):
+    options = tiny_options(tiny_model_folder, tmp_path)
+    with serving(options, load=lambda: tiny_model) as (address, _), Page(address + "?page=abcdefgh") as first:
+        first.wait_until_ready()
+        with Page(address + "?page=abcdefgh") as second:
+            assert first.reason == ("the page has connected again", 4000)
+            assert second.state["role"] == "painter"
+
+
+def test_one_paints_and_others_watch(tiny_model, tiny_model_folder, tmp_path):
+    options = tiny_options(tiny_model_folder, tmp_path, watchers=1)
+    with serving(options, load=lambda: tiny_model) as (address, _), Page(address) as heard:
+        heard.wait_until_ready()
+        with Page(address) as watching:
+            assert watching.state["role"] == "watcher"
+            with Page(address) as third:
+                reason, code = third.reason
+                assert "--watchers" in reason
+                assert code == 1008
+            heard.start()
+            heard.play(noise(0.4))
+            watching.wait_for(lambda page: page.pictures)
+            heard.socket.close()
+            watching.wait_for(lambda page: page.state["role"] == "painter")
+            watching.start()
+            watching.wait_for(lambda page: page.state["heard"])
+
+
+def test_a_model_that_cannot_be_loaded_is_named(tiny_model_folder, tmp_path):
+    def fail():
+        raise ModelError("model x: broken", "a whole one")
+
+    with serving(tiny_options(tiny_model_folder, tmp_path), load=fail) as (address, _), Page(address) as page:
+        page.wait_for(lambda page: page.state["model"] == "failed")
+        assert page.state["message"] == "model x: broken (expected a whole one)"
+
+
+def test_the_page_says_so_while_the_model_loads(tiny_model, tiny_model_folder, tmp_path):
+    go_on = threading.Event()
+
+    def load():
+        go_on.wait(PATIENCE)
+        return tiny_model
+
+    with serving(tiny_options(tiny_model_folder, tmp_path), load=load) as (address, _), Page(address) as page:
+        assert page.state["model"] == "loading"
+        page.start()
+        page.play(noise(0.3), hurry=True)
+        go_on.set()
+        page.wait_until_ready()
+        assert not page.pictures
+        page.play(noise(0.5))
+        page.wait_for(lambda page: page.pictures)
+        assert page.pictures[0][1] > 0.3  # what was said before is past
+
+
+# --- recording
+
+
+def test_a_recording_is_painted_again_to_the_same_pictures(page, tiny_model, tmp_path):
+    page.start(zoom="1 + 0.1*low", strength="0.5 + 0.2*smooth(onset, 0.3)")
+    page.play(noise(0.3))
+    page.say("record", on=True)
+    page.wait_for(lambda page: page.state["recording"])
+    page.play(noise(0.6, seed=1))
+    page.say("settings", settings={"strength": 0.6, "seed": 5, "window": 0.2})
+    page.play(noise(0.6, seed=2))
+    page.wait_for(lambda page: len(page.pictures) > 4)
+    page.say("record", on=False)
+    told = page.wait_for(lambda page: [each for each in page.all("recording") if each["film"]])[-1]
+    [folder] = (tmp_path / "live").iterdir()
+    assert told["folder"] == str(folder)
+    assert soundfile.info(folder / f"{folder.name}.flac").subtype == "PCM_24"
+    session = json.loads((folder / "session.json").read_text())
+    pictures = list(repaint(folder, tiny_model))
+    assert [painted.frame.index for painted in pictures] == session["frames"]
+    assert len(session["settings"]) == 2
+    for painted in pictures:
+        live = Image.open(folder / "frames" / f"{painted.frame.index:05d}.png")
+        assert (np.asarray(live) == np.asarray(painted.picture)).all()
+    _check_command(told, folder)
+
+
+def _check_command(told, folder):
+    """The command makes a film of what was heard, with the settings as they were over time."""
+    from sound_diffusion.cli import Parser
+
+    script, *words = shlex.split(told["command"])[1:]
+    options = Parser(FilmOptions).read(words)
+    assert script == "audio2video.py"
+    assert options.paths == (folder / f"{folder.name}.flac",)
+    assert re.fullmatch(r"0:\(\(0.5 \+ .*\) \+ 0\), \d+:\(\(0.6\) \+ 0\)", str(options.strength))
+    assert str(options.zoom) == "1 + 0.1*low"
+    assert "--seed" in told["message"]
+    assert "--window" in told["message"]
+
+
+def test_recording_waits_for_sound(page):
+    page.say("record", on=True)
+    refused = page.wait_for(lambda page: page.all("refused"))[-1]
+    assert refused["setting"] == "record"
+    assert not page.state["recording"]
+
+
+def test_a_statistics_file(tiny_model, tiny_model_folder, tmp_path):
+    path = tmp_path / "stats.csv"
+    options = replace(tiny_options(tiny_model_folder, tmp_path), stats=path)
+    with serving(options, load=lambda: tiny_model) as (address, _), Page(address) as page:
+        page.wait_until_ready().start()
+        page.play(noise(0.5))
+        page.wait_for(lambda page: page.pictures)
+        page.say("shown", index=page.pictures[0][3], latency_ms=123.4)
+        page.say("ping", clock=0)
+        page.wait_for(lambda page: page.all("pong"))
+    header, *rows = path.read_text().splitlines()
+    assert header == "seconds,frame,painting_ms,sending_ms,shown_ms,dropped"
+    assert rows
+    assert any(row.split(",")[4] == "123.4" for row in rows)
