@@ -1,8 +1,8 @@
 """Measure what runs the embedded model's networks fastest on this CPU.
 
-    pip install --target FOLDER onnxruntime onnx
-    PYTHONPATH=FOLDER python -m benchmarks.runtimes
+    python -m benchmarks.runtimes
 
+ONNX Runtime is no dependency: `pip install --target FOLDER onnxruntime onnx`, then PYTHONPATH=FOLDER.
 One call of the UNet and one of the decoder by torch as the program uses it, with channels last, traced and
 frozen by TorchScript, and by ONNX Runtime where it can be imported. The ways take turns; the table gives the
 median and the extremes of milliseconds of wall clock, the median of processor time, which other programs on

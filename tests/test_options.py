@@ -79,6 +79,7 @@ VALUES = {
     "spacing": "even",
     "pace": parse_schedule("percussive", "--pace", Limits(0)),
     "cadence": 3,
+    "chain": "picture",
 }
 NEEDED = {
     "mode": "txt2img",

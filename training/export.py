@@ -16,7 +16,12 @@ from training import autoencoder, dataset, distillation, tiny_autoencoder, unet
 WORK = Path(__file__).parent / "work"
 MODEL = Path(__file__).parent.parent / "models" / "cymatics"
 SLOW = {"steps": 15, "guidance": distillation.GUIDANCE}
-FEW_STEPS = {"steps": 2, "guidance": 1.0, "few_steps": True}
+FEW_STEPS = {
+    "steps": 4,
+    "guidance": 1.0,
+    "few_steps": True,
+    "film": {"steps": 1, "strength": 0.8, "seed_mode": "fixed"},
+}
 DECLARED = {
     "scaling": dataset.SCALING,
     "height": 256,

@@ -149,7 +149,7 @@ class Walk:
     def passed(self) -> DoubleArray:
         """How many seeds are passed at every frame, and at the first again: shape (n + 1,)."""
         passed: DoubleArray = np.concatenate([[0.0], np.cumsum(np.roll(self.rates, -1)) / self.fps])
-        return passed * (self.ring / passed[-1]) if self.closed and passed[-1] > 0 else passed
+        return passed / passed[-1] * self.ring if self.closed and passed[-1] > 0 else passed
 
     def at(self, place: float) -> NoisePoint:
         """Return the noise at a place of the film, in frames."""
