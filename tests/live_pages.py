@@ -49,7 +49,7 @@ class Page:
     """What a browser's page does, but for pictures on a screen."""
 
     def __init__(self, address, **options):
-        self.socket = connect(address, compression=None, open_timeout=PATIENCE, **options)
+        self.socket = connect(address, compression=None, open_timeout=PATIENCE, legacy=True, **options)
         self.pictures, self.messages = [], []
         self.clock = 0.0
         self.closed = threading.Event()

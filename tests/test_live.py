@@ -168,7 +168,7 @@ def test_the_state_says_what_may_be_set(page):
         ("angle", "t/max_f", "max_f needs the whole sound"),
         ("gain", "9" * 3000, "3000 characters"),
         ("gain", [1], "list .*a number or a text"),
-        ("window", "1/0", "window"),
+        ("window", "1/0", "number or a fraction"),
         ("seed", 0.5, "--seed '0.5'.*whole number"),
         ("seed", -1, "seed"),
         ("feature", "smell", "unknown feature"),
