@@ -18,9 +18,9 @@ MODEL = Path(__file__).parent.parent / "models" / "cymatics"
 SLOW = {"steps": 15, "guidance": distillation.GUIDANCE}
 FEW_STEPS = {
     "steps": 4,
-    "guidance": 1.0,
+    "guidance": 2.0,
     "few_steps": True,
-    "film": {"steps": 1, "strength": 0.8, "seed_mode": "fixed"},
+    "film": {"steps": 1, "guidance": 1.0, "strength": 0.8, "seed_mode": "fixed"},
 }
 DECLARED = {
     "scaling": dataset.SCALING,

@@ -24,7 +24,13 @@ SCHEDULER_CONFIG = "scheduler/scheduler_config.json"
 SETTINGS_FILES = [INDEX_FILE, DEFAULTS_FILE, UNET_CONFIG, SCHEDULER_CONFIG]
 PIXELS_PER_LATENT = 8
 LCM_STEPS = 4
-FILM_DEFAULTS = {"steps": (int,), "strength": (int, float), "seed_mode": (str,), "chain": (str,)}
+FILM_DEFAULTS = {
+    "steps": (int,),
+    "guidance": (int, float),
+    "strength": (int, float),
+    "seed_mode": (str,),
+    "chain": (str,),
+}
 """Options of films for which a model may declare values of its own, and their types in JSON."""
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
