@@ -242,10 +242,15 @@ def test_frames_of_another_precision_are_named(make, tmp_path, monkeypatch):
     assert "00002.png was painted on cpu in precision full, what follows on cpu in autocast" in said[0]
 
 
-def kill_and_resume(sound, model, folder, *flags):
-    """Make a film in runs that are killed at random moments; return how many were."""
+def kill_and_resume(sound, model, folder, *flags, how="kill"):
+    """Make a film in runs that are killed at random moments, or a whole one; return how many were killed."""
     argv = ["--path", sound, "--model", model, "--outdir", folder, *flags, "--quiet", "--device", "cpu"]
-    script = [sys.executable, REPOSITORY / "tests" / "kill_and_resume.py", folder / sound.stem / "frames"]
+    script = [
+        sys.executable,
+        REPOSITORY / "tests" / "kill_and_resume.py",
+        folder / sound.stem / "frames",
+        how,
+    ]
     done = subprocess.run(
         [*map(str, [*script, *argv])],
         capture_output=True,
@@ -296,12 +301,11 @@ def test_a_film_that_follows_its_sound_goes_on_to_the_same_bytes(make, tmp_path,
 
 # SOUND_DIFFUSION_FPS=60 python -m pytest -k follows_everything: 50 frames, and 20 kills and more
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-def test_a_film_that_follows_everything_is_killed_at_random_moments(make, sound, reading_folder, tmp_path):
+def test_a_film_that_follows_everything_is_killed_at_random_moments(sound, reading_folder, tmp_path):
     fps = int(os.environ.get("SOUND_DIFFUSION_FPS", "10"))
     words = ("--prompts", "0 : rain\n0.2s : snow --neg fog\n0.5s : sun", "--text-weight", "0.5*loudness")
     flags = ("--fps", fps, *MOVING, *words, "--H", 64, "--W", 64, "--ddim_steps", 2)
-    code, _, err = make(*flags, "--model", reading_folder, outdir="whole")
-    assert (code, err) == (0, [])
+    kill_and_resume(sound, reading_folder, tmp_path / "whole", *flags, how="whole")
     assert kill_and_resume(sound, reading_folder, tmp_path / "out", *flags) >= fps // 3
     assert_same_films(tmp_path / "out" / "noise", tmp_path / "whole" / "noise")
 
