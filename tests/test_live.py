@@ -20,7 +20,7 @@ from sound_diffusion.film.timeline import Timeline, frame_features
 from sound_diffusion.live import painter
 from sound_diffusion.live.chain import Chain, frame_of, samples_needed
 from sound_diffusion.live.hearing import Take
-from sound_diffusion.live.recorded import repaint
+from sound_diffusion.live.recorded import Change, Recorded, film_command, repaint
 from sound_diffusion.live.ring_buffer import RingBuffer
 from sound_diffusion.options import FilmOptions
 from tests.live_pages import PATIENCE, RATE, Page, noise, serving, tiny_options
@@ -366,6 +366,28 @@ def _check_command(told, folder):
     assert str(options.zoom) == "1 + 0.1*low"
     assert "--seed" in told["message"]
     assert "--window" in told["message"]
+
+
+def test_a_recording_without_a_picture_leaves_nothing(page, tmp_path):
+    page.start()
+    page.say("record", on=True)
+    page.say("record", on=False)
+    told = page.wait_for(lambda page: page.all("recording"))[-1]
+    assert "nothing was painted" in told["message"]
+    assert not list((tmp_path / "live").iterdir())
+
+
+@pytest.mark.parametrize(("declared", "steps"), [({}, 4), ({"steps": 1}, 2)])
+def test_the_film_has_no_fewer_steps_than_the_model_declares(
+    tiny_model, tiny_model_folder, tmp_path, declared, steps
+):
+    options = tiny_options(tiny_model_folder, tmp_path, steps=2, strength=0.5)
+    sound = tmp_path / "take.flac"
+    soundfile.write(sound, np.zeros(100), SAMPLE_RATE)
+    defaults = replace(tiny_model.defaults, film=declared)
+    command, constant = film_command(Recorded(Fraction(30), [0], [Change(0, options)]), sound, defaults)
+    assert f"--ddim_steps {steps} " in command
+    assert not constant
 
 
 def test_recording_waits_for_sound(page):

@@ -153,6 +153,7 @@ RUBBISH = [
     '{"type": "settings", "settings": "all"}',
     '{"type": "record", "on": "yes"}',
     '{"type": "ping", "clock": "noon"}',
+    '{"type": "ping", "clock": "\\ud800"}',
     '{"type": "shown", "index": -1, "latency_ms": 0}',
     b"",
     b"1234567",

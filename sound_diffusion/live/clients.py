@@ -62,7 +62,7 @@ class Client:
         """Say why, and close the socket."""
         if self._end is None:
             self.tell(type="closing", reason=reason)
-            self._end = code, reason.encode()[:120].decode(errors="ignore")
+            self._end = code, reason.encode(errors="replace")[:120].decode(errors="ignore")
 
     async def send(self) -> None:
         """Send what waits, until the end."""

@@ -146,7 +146,9 @@ class _WholeSound:
 
 
 def film_command(recorded: Recorded, sound: Path, defaults: ModelDefaults) -> tuple[str, list[str]]:
-    """Write the command that makes the film of a recording at full quality: all frames, all steps.
+    """Write the command that makes the film of a recording at full quality.
+
+    It has all frames, and no fewer steps than the model declares for films.
 
     Parameters
     ----------
@@ -180,7 +182,11 @@ def film_command(recorded: Recorded, sound: Path, defaults: ModelDefaults) -> tu
         options = replace(options, **value)
     film = FilmOptions(
         **{each.name: getattr(options, each.name) for each in fields(FilmOptions)}
-        | {"paths": (sound,), "preset": None, "steps": max(options.steps or 1, defaults.steps)}
+        | {
+            "paths": (sound,),
+            "preset": None,
+            "steps": max(options.steps or 1, defaults.film.get("steps", defaults.steps)),
+        }
     )
     return recipe_command(option_entries(film) | {"sound": str(sound)}), constant
 

@@ -91,14 +91,21 @@ class Recorder(threading.Thread):
 
     def run(self) -> None:
         """Write until :meth:`finish`."""
-        told: dict[str, Any] = {"folder": str(self.folder), "command": "", "film": "", "message": ""}
+        told: dict[str, Any] = {
+            "folder": str(self.folder),
+            "command": "",
+            "film": "",
+            "message": "",
+            "seconds": 0,
+        }
         try:
             (self.folder / FRAMES).mkdir()
             self._write()
             self._session.write(self.folder / SESSION)
             told["seconds"] = round(self._n_samples / SAMPLE_RATE, 2)
             if not self._session.frames:
-                raise OutputError("nothing was painted while it was recorded")
+                shutil.rmtree(self.folder)
+                raise OutputError("nothing was painted while it was recorded", remedy="record for longer")
             told["command"], constant = film_command(self._session, self.sound, self._defaults)
             if constant:
                 told["message"] = (

@@ -241,7 +241,8 @@ class Session:
             client.tell(type="refused", setting="record", message=str(error))
             return
         recorder.start()
-        self._recorder, self._recorders = recorder, [*self._recorders, recorder]
+        self._recorders = [*(each for each in self._recorders if each.is_alive()), recorder]
+        self._recorder = recorder
         self._tell_state()
 
     def _end_recording(self) -> None:
