@@ -122,6 +122,15 @@ def rng():
     return np.random.default_rng(0)
 
 
+@pytest.fixture
+def sound(tmp_path, rng):
+    """Most of a second of noise with a fading level."""
+    path = tmp_path / "noise.wav"
+    y = rng.uniform(-0.5, 0.5, 31_000) * np.linspace(1, 0, 31_000)
+    soundfile.write(path, y.astype(np.float32), SAMPLE_RATE, subtype="FLOAT")
+    return path
+
+
 @pytest.fixture(scope="session")
 def sine():
     """Two seconds of a 440 Hz sine at half of full scale."""

@@ -33,15 +33,6 @@ REPOSITORY = Path(__file__).parent.parent
 
 
 @pytest.fixture
-def sound(tmp_path, rng):
-    """Most of a second of noise with a fading level."""
-    path = tmp_path / "noise.wav"
-    y = rng.uniform(-0.5, 0.5, 31_000) * np.linspace(1, 0, 31_000)
-    soundfile.write(path, y.astype(np.float32), SAMPLE_RATE, subtype="FLOAT")
-    return path
-
-
-@pytest.fixture
 def make(tiny_model_folder, sound, tmp_path, capsys):
     """Return a function that runs the script and returns exit status, lines of stdout and of stderr."""
 

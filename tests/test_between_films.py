@@ -1,10 +1,6 @@
 """Films from the command line: interpolated, decoded between painted frames, walked, looped and bent."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +10,8 @@ import audio2video
 from sound_diffusion import recipe as recipes
 from sound_diffusion.constants import LARGEST_SEED, SAMPLE_RATE
 from sound_diffusion.film import painter
-from tests.test_audio2video import frames_of, interrupt_after, pixels_of
+from tests.test_audio2video import frames_of, interrupt_after, kill_and_resume, pixels_of
 
-REPOSITORY = Path(__file__).parent.parent
 KEYS = ("--mode", "txt2img", "--interpolate", "3")
 TOGETHER = {
     "interpolation and a walk in batches": (
@@ -229,20 +224,9 @@ def test_bad_requests_load_no_model(flags, words, make, model_loads, tmp_path):
 
 def test_killed_again_and_again(sound, tiny_model_folder, tmp_path):
     flags = TOGETHER["the pace of the music, decoded between, in a loop"]
-    flags = (*flags, "--fps", "36", "--no-audio", "--quiet", "--device", "cpu")
-    script = REPOSITORY / "tests" / "kill_and_resume.py"
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"}
-    kills = {}
-    for outdir, how in (("whole", "whole"), ("out", "kill")):
-        argv = ["--path", sound, "--model", tiny_model_folder, "--outdir", tmp_path / outdir, *flags]
-        frames = tmp_path / outdir / "noise" / "frames"
-        command = [sys.executable, *map(str, [script, frames, how, *argv])]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=True, env=environment, timeout=280
-        )
-        kills[how], code = map(int, done.stdout.split()[-2:])
-        assert code == 0
-    assert kills["kill"] >= 10
+    flags = (*flags, "--fps", "36", "--no-audio")
+    kill_and_resume(sound, tiny_model_folder, tmp_path / "whole", *flags, how="whole")
+    assert kill_and_resume(sound, tiny_model_folder, tmp_path / "out", *flags) >= 10
     one, two = tmp_path / "out" / "noise", tmp_path / "whole" / "noise"
     assert frames_of(one) == frames_of(two)
     assert (one / "noise.mp4").read_bytes() == (two / "noise.mp4").read_bytes()

@@ -9,7 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
 
@@ -21,15 +20,6 @@ from sound_diffusion.locks import hold
 
 REPOSITORY = Path(__file__).parent.parent
 CUTS = ("--fps", "12", "--strength", "0:(0.5), 3:(1), 4:(0.5), 6:(1), 7:(0.5)")
-
-
-@pytest.fixture
-def sound(tmp_path, rng):
-    """Most of a second of noise with a fading level."""
-    path = tmp_path / "noise.wav"
-    y = rng.uniform(-0.5, 0.5, 31_000) * np.linspace(1, 0, 31_000)
-    soundfile.write(path, y.astype(np.float32), SAMPLE_RATE, subtype="FLOAT")
-    return path
 
 
 @pytest.fixture
