@@ -42,6 +42,11 @@ FILM = "import audio2video; raise SystemExit(audio2video.main())"
 LOAD = "while True: pass"
 
 
+def processors() -> int:
+    """Count the processors that this program may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @contextlib.contextmanager
 def load(count: int) -> Iterator[None]:
     """Keep `count` programs computing."""

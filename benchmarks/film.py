@@ -16,13 +16,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -33,6 +30,7 @@ from PIL import Image
 
 import audio2video
 import sound_diffusion as sd
+from benchmarks.busy import load, processors
 from sound_diffusion.film.timeline import Timeline, frame_features
 from sound_diffusion.latents import decode_latents, encode_pictures, latent_noise
 from sound_diffusion.model.model import Model
@@ -138,18 +136,6 @@ def milliseconds(call: Callable[[], object], repeats: int = 7) -> float:
     return 1000 * statistics.median(times)
 
 
-@contextlib.contextmanager
-def busy(programs: int) -> Iterator[None]:
-    """Have so many other programs compute meanwhile."""
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(programs)]
-    try:
-        yield
-    finally:
-        for other in others:
-            other.kill()
-            other.wait()
-
-
 def parser() -> argparse.ArgumentParser:
     """Describe the flags."""
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -170,7 +156,7 @@ def main(argv: list[str] | None = None) -> None:
     model = sd.load_model(options.model, device="cpu")
     slow = sd.load_model(options.slow_model or options.model, device="cpu")
     rates: dict[str, list[float]] = {"plain diffusers": [], "sound_diffusion": []}
-    with busy((os.cpu_count() or 1) if options.busy else 0):
+    with load(processors() if options.busy else 0):
         for _ in range(options.repeats):
             rates["plain diffusers"].append(plain(options, slow))
             rates["sound_diffusion"].append(shipped(options))

@@ -16,7 +16,6 @@ import asyncio
 import contextlib
 import io
 import json
-import os
 import signal
 import struct
 import subprocess
@@ -31,7 +30,7 @@ import numpy as np
 import websockets
 from PIL import Image
 
-from benchmarks.busy import load
+from benchmarks.busy import load, processors
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.inputs import find_sounds
 from sound_diffusion.sound.audio import stream_audio
@@ -202,8 +201,7 @@ def main() -> None:
     words = parser.parse_args()
     folder = words.sound if words.sound.is_dir() else None
     paths = find_sounds((), folder, None) if folder else [words.sound]
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with running(*words.flags.split()) as program, load(count if words.busy else 0):
+    with running(*words.flags.split()) as program, load(processors() if words.busy else 0):
         report(*asyncio.run(measure(program, paths, words.seconds)), words.seconds)
 
 
