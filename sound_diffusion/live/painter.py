@@ -164,7 +164,7 @@ def newest_frame(job: LiveJob, take: Take, width: int) -> int:
 
 
 def encode(picture: Image.Image) -> bytes:
-    """Encode a picture for the page; WebP takes ten times as long, for a tenth of the bytes less."""
+    """Encode a picture for the page; WebP takes ten times as long, to save a few per cent."""
     file = io.BytesIO()
     picture.save(file, format="JPEG", quality=JPEG_QUALITY)
     return file.getvalue()

@@ -29,11 +29,9 @@ from sound_diffusion.live.protocol import (
     read_sound,
 )
 from sound_diffusion.live.recording import Recorder
-from sound_diffusion.live.settings import VARIABLES, change, choices, shown
+from sound_diffusion.live.settings import PRESET, VARIABLES, change, choices, descriptions, shown
 from sound_diffusion.live.statistics import Statistics
 from sound_diffusion.model.model import Model
-from sound_diffusion.presets import preset_names, read_preset
-from sound_diffusion.sound.features import FEATURES
 
 logger = logging.getLogger(__name__)
 STATISTICS_EVERY = 0.5  # seconds
@@ -316,9 +314,8 @@ class Session:
             "settings": shown(self.job.options),
             "defaults": shown(self._start_options),
             "choices": choices(),
-            "presets": preset_names(),
-            "features": list(FEATURES),
-            "descriptions": {feature.name: feature.description for feature in FEATURES.values()}
-            | {name: read_preset(name).description for name in preset_names()},
+            "presets": [name for name in choices()[PRESET] if name],
+            "features": choices()["feature"],
+            "descriptions": descriptions(),
             "descriptors": list(VARIABLES),
         }

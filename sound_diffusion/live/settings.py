@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,6 +17,7 @@ from sound_diffusion.film.variables import TIME_VARIABLES
 from sound_diffusion.options import LiveOptions, Option, options_of
 from sound_diffusion.presets import preset_names, read_preset
 from sound_diffusion.sound.descriptors import DESCRIPTORS
+from sound_diffusion.sound.features import FEATURES
 
 # Names on the page, which are those of the flags, and the options that they set.
 SETTINGS = {
@@ -36,11 +38,19 @@ def shown(options: LiveOptions) -> dict[str, Any]:
     return {name: _in_json(value) for name, value in values.items()} | {PRESET: options.preset or ""}
 
 
+@functools.cache
 def choices() -> dict[str, list[str]]:
     """Return the names that may be chosen for the settings that are names."""
     declared = _declared()
     named = {name: list(declared[option].choices) for name, option in SETTINGS.items()}
     return {name: names for name, names in named.items() if names} | {PRESET: ["", *preset_names()]}
+
+
+@functools.cache
+def descriptions() -> dict[str, str]:
+    """Say what each feature and preset is, by their names."""
+    features = {feature.name: feature.description for feature in FEATURES.values()}
+    return features | {name: read_preset(name).description for name in preset_names()}
 
 
 def change(
