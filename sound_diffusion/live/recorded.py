@@ -16,7 +16,7 @@ from sound_diffusion.errors import OutputError
 from sound_diffusion.files import write_atomically
 from sound_diffusion.job import Job
 from sound_diffusion.live.chain import Chain, Painted
-from sound_diffusion.model.find import ModelDefaults
+from sound_diffusion.model.defaults import ModelDefaults
 from sound_diffusion.model.model import Model
 from sound_diffusion.options import FilmOptions, LiveOptions, options_of
 from sound_diffusion.options.films import SCHEDULED

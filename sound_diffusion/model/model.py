@@ -13,7 +13,7 @@ import numpy as np
 
 from sound_diffusion.constants import N_ROWS
 from sound_diffusion.errors import ModelError, ParameterError
-from sound_diffusion.model.find import SAMPLERS, ModelDefaults
+from sound_diffusion.model.defaults import SAMPLERS, ModelDefaults
 from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class Model:
         ----------
         task : {"txt2img", "img2img"}
         sampler : str
-            A key of :data:`sound_diffusion.model.find.SAMPLERS`.
+            A key of :data:`sound_diffusion.model.defaults.SAMPLERS`.
 
         Returns
         -------
