@@ -118,6 +118,7 @@ class Job(Generic[AnyOptions]):
             lora_strength=options.lora_strength,
             low_memory=options.low_memory,
             safety_checker=options.safety_checker,
+            compiled=options.compile,
         )
 
 

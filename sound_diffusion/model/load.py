@@ -37,6 +37,7 @@ def load_model(
     lora_strength: float = 1.0,
     low_memory: bool = False,
     safety_checker: bool = False,
+    compiled: bool = False,
 ) -> Model:
     """Load a model onto a device.
 
@@ -58,6 +59,8 @@ def load_model(
         Trade speed for memory: parts wait on the CPU, and the VAE works in slices and tiles.
     safety_checker : bool
         Whether pictures that the model's safety checker flags become black. Each is named in a warning.
+    compiled : bool
+        Whether torch.compile makes kernels for the blocks that the UNet repeats.
 
     Returns
     -------
@@ -93,6 +96,9 @@ def load_model(
         pipeline.enable_model_cpu_offload(device=device)
     else:
         pipeline.to(device)
+    from sound_diffusion.model.acceleration import speed_up
+
+    speed_up(pipeline, device, low_memory=low_memory, compiled=compiled)
     model = Model(location.name, pipeline, defaults, device, precision, low_memory)
     if defaults.sound_encoder or defaults.mirrored_noise:
         from sound_diffusion.model.cymatics import as_cymatics

@@ -113,6 +113,9 @@ class Options:
         "full: float32; autocast: half precision; auto: what suits device and model",
         choices=PRECISIONS,
     )
+    compile: bool = _bytes_option(
+        False, "make kernels for this model first, once for each size; for many pictures", since="0.2.0"
+    )
     steps: int | None = count_option(
         None,
         "denoising steps (default: the model's)",
