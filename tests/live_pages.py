@@ -91,6 +91,13 @@ class Page:
             if not hurry:
                 time.sleep(max(0.0, began + self.clock - first - time.monotonic()))
 
+    def play_until(self, n_pictures, seed=0):
+        """Play noise until so many more pictures have come; a busy machine takes its time."""
+        wanted, until = len(self.pictures) + n_pictures, time.monotonic() + PATIENCE
+        while len(self.pictures) < wanted:
+            assert time.monotonic() < until
+            self.play(noise(0.2, seed))
+
     def all(self, type_):
         return [message for message in list(self.messages) if message["type"] == type_]
 

@@ -14,15 +14,21 @@ import pytest
 import soundfile
 from PIL import Image
 
+from sound_diffusion.cli import Parser
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.errors import ModelError
+from sound_diffusion.film import painter as film_painter
+from sound_diffusion.film.noise import Circle, Walk
+from sound_diffusion.film.schedules import parse_schedule
 from sound_diffusion.film.timeline import Timeline, frame_features
-from sound_diffusion.live import painter
+from sound_diffusion.film.variables import Variables
+from sound_diffusion.job import Job
+from sound_diffusion.live import chain, painter
 from sound_diffusion.live.chain import Chain, frame_of, samples_needed
 from sound_diffusion.live.hearing import Take
 from sound_diffusion.live.recorded import Change, Recorded, film_command, repaint
 from sound_diffusion.live.ring_buffer import RingBuffer
-from sound_diffusion.options import FilmOptions
+from sound_diffusion.options import FilmOptions, LiveOptions, options_of
 from tests.live_pages import PATIENCE, RATE, Page, noise, serving, tiny_options
 
 
@@ -122,8 +128,7 @@ def test_no_feature_waits_for_the_future(tiny_model_folder, tmp_path, feature):
 
 def test_sound_becomes_pictures_of_the_present(page):
     page.start(strength=0.5)
-    page.play(noise(1.5))
-    page.wait_for(lambda page: len(page.pictures) > 3)
+    page.play_until(4)
     assert {Image.open(_file(picture)).size for *_, picture in page.pictures} == {(64, 64)}
     indices, clocks = ([picture[n] for picture in page.pictures] for n in (3, 1))
     assert indices == sorted(set(indices))
@@ -151,8 +156,9 @@ def test_the_state_says_what_may_be_set(page):
     assert state["settings"]["strength"] == 0.4
     assert state["settings"]["window"] == 0.25  # the tiny model's
     assert state["defaults"] == state["settings"]
-    assert "pulse" in state["presets"]
-    assert "fft" in state["features"]
+    assert "pulse" in state["choices"]["preset"]
+    assert "fft" in state["choices"]["feature"]
+    assert "walk" in state["choices"]["seed_mode"]
     assert "onset" in state["descriptors"]
     assert not {"beats", "max_f"} & set(state["descriptors"])
 
@@ -207,18 +213,97 @@ def test_settings_are_told_and_brought_back(page):
     assert page.state["settings"]["color_coherence"] == "none"
 
 
+def test_what_means_nothing_now_is_forgotten_and_not_shown(page):
+    def set_(**settings):
+        page.say("settings", settings=settings)
+        page.say("ping", clock=0)
+        n_pongs = len(page.all("pong"))
+        page.wait_for(lambda page: len(page.all("pong")) > n_pongs)
+        return page.state["settings"]
+
+    idle = {"walk_rate", "loop_seconds", "color_strength", "text_weight"}
+    assert not idle & set(page.state["settings"])
+    set_(color_strength=0.5)
+    assert "--color-coherence" in page.all("refused")[-1]["message"]
+    assert set_(color_strength=0.5, color_coherence="LAB")["color_strength"] == 0.5
+    assert not idle & set(set_(color_coherence="none"))
+    assert set_(color_coherence="RGB")["color_strength"] == 1
+    settings = set_(walk_rate="1 + onset", seed_mode="walk")
+    assert (settings["walk_rate"], settings["seed_mode"]) == ("1 + onset", "walk")
+    settings = set_(seed_mode="circle")
+    assert (settings.get("walk_rate"), settings["loop_seconds"]) == (None, 30)
+    assert set_(loop_seconds=12)["loop_seconds"] == 12
+    assert not idle & set(set_(seed_mode=None, color_coherence=None))
+    assert len(page.all("refused")) == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({"seed_mode": "circle", "loop_seconds": Fraction(2)}, Circle(7, 60.0).at),
+        ({"seed_mode": "walk", "walk_rate": 3.0}, Walk(7, np.full(200, 3.0), 30.0).at),
+        ({"seed_mode": "walk", "walk_rate": "2 + t/30"}, Walk(7, 2 + np.arange(200) / 30, 30.0).at),
+        ({"seed_mode": "fixed"}, None),
+    ],
+)
+def test_noise_goes_on_as_in_a_film_over_frames_that_were_dropped(
+    tiny_model, tiny_model_folder, tmp_path, monkeypatch, flags, expected
+):
+    if isinstance(flags.get("walk_rate"), str):
+        flags["walk_rate"] = parse_schedule(flags["walk_rate"], "--walk-rate")
+    drawn = []
+    monkeypatch.setattr(chain, "FilmPainter", lambda *all_: _Recording(all_[3].noise, drawn))
+    job = Job.plan(tiny_options(tiny_model_folder, tmp_path, seed=7, **flags))
+    painting = Chain(tiny_model, _Array(np.zeros(9 * SAMPLE_RATE, np.float32)), job.options.fps)
+    indices = [0, 1, 4, 5, 30, 59, 60, 61, 90, 120]
+    for index in indices:
+        painting.paint(index, job)
+    if expected is None:
+        assert drawn == [None] * len(indices)
+        return
+    for index, point in zip(indices, drawn, strict=True):
+        assert point.mix(_noise_of) == pytest.approx(expected(index).mix(_noise_of), abs=1e-4)
+
+
+def _noise_of(seed):
+    return np.random.default_rng(seed).standard_normal(64).astype(np.float32)
+
+
+class _Recording:
+    """Notes what noise is asked for, and paints nothing."""
+
+    def __init__(self, noise, drawn):
+        self.noise, self.drawn = noise, drawn
+
+    def paint(self, frames, heard, places, start, latents):
+        self.drawn.append(self.noise and self.noise.at(places[0]))
+        return [film_painter.Painted(frames[0], latents, Image.new("RGB", (8, 8)))]
+
+
+@pytest.mark.parametrize(("strength", "n_encoded"), [(0.5, 2), (1.0, 0)])
+def test_what_is_forgotten_is_not_encoded(
+    tiny_model, tiny_model_folder, tmp_path, monkeypatch, strength, n_encoded
+):
+    encoded = []
+    encode = film_painter.encode_pictures
+    monkeypatch.setattr(film_painter, "encode_pictures", lambda *all_: encoded.append(1) or encode(*all_))
+    job = Job.plan(tiny_options(tiny_model_folder, tmp_path, strength=strength, zoom=1.1))
+    painting = Chain(tiny_model, _Array(np.zeros(SAMPLE_RATE, np.float32)), job.options.fps)
+    for index in range(3):
+        painting.paint(index, job)
+    assert len(encoded) == n_encoded
+
+
 def test_a_formula_that_leaves_its_numbers_is_held_and_said_so_once(page):
-    page.start(strength="0.5 + 5*loudness", zoom="1/(loudness - loudness)")
-    page.play(noise(1.2))
-    page.wait_for(lambda page: len({message["setting"] for message in page.all("held")}) == 2)
+    page.start(strength="0.5 + 5*loudness", scale="1/(loudness - loudness)")
+    page.play_until(4)
+    page.wait_for(lambda page: {message["setting"] for message in page.all("held")} == {"strength", "scale"})
     assert len(page.all("held")) == 2
-    page.wait_for(lambda page: len(page.pictures) > 2)
 
 
 def test_time_begins_anew_with_every_start(page):
     page.start()
-    page.play(noise(0.5))
-    page.wait_for(lambda page: page.pictures)
+    page.play_until(1)
     page.say("stop")
     page.wait_for(lambda page: not page.state["heard"])
     page.play(noise(0.1))  # nobody listens
@@ -226,8 +311,7 @@ def test_time_begins_anew_with_every_start(page):
     page.start()
     page.wait_for(lambda page: page.state["heard"])
     page.pictures.clear()
-    page.play(noise(0.3))
-    page.wait_for(lambda page: page.pictures)
+    page.play_until(1)
     assert page.pictures[0][3] < 15
 
 
@@ -319,11 +403,12 @@ def test_the_page_says_so_while_the_model_loads(tiny_model, tiny_model_folder, t
         assert page.state["model"] == "loading"
         page.start()
         page.play(noise(0.3), hurry=True)
+        page.say("ping", clock=0)
+        page.wait_for(lambda page: page.all("pong"))  # all of it has arrived
         go_on.set()
         page.wait_until_ready()
         assert not page.pictures
-        page.play(noise(0.5))
-        page.wait_for(lambda page: page.pictures)
+        page.play_until(1)
         assert page.pictures[0][1] > 0.3  # what was said before is past
 
 
@@ -331,14 +416,15 @@ def test_the_page_says_so_while_the_model_loads(tiny_model, tiny_model_folder, t
 
 
 def test_a_recording_is_painted_again_to_the_same_pictures(page, tiny_model, tmp_path):
-    page.start(zoom="1 + 0.1*low", strength="0.5 + 0.2*smooth(onset, 0.3)")
+    moving = {"seed_mode": "walk", "walk_rate": "1 + 3*loudness"}
+    page.start(zoom="1 + 0.1*low", strength="0.5 + 0.2*smooth(onset, 0.3)", **moving)
     page.play(noise(0.3))
     page.say("record", on=True)
     page.wait_for(lambda page: page.state["recording"])
-    page.play(noise(0.6, seed=1))
+    page.play_until(3, seed=1)
     page.say("settings", settings={"strength": 0.6, "seed": 5, "window": 0.2})
-    page.play(noise(0.6, seed=2))
-    page.wait_for(lambda page: len(page.pictures) > 4)
+    page.wait_for(lambda page: page.state["settings"]["seed"] == 5)
+    page.play_until(3, seed=2)
     page.say("record", on=False)
     told = page.wait_for(lambda page: [each for each in page.all("recording") if each["film"]])[-1]
     [folder] = (tmp_path / "live").iterdir()
@@ -356,14 +442,13 @@ def test_a_recording_is_painted_again_to_the_same_pictures(page, tiny_model, tmp
 
 def _check_command(told, folder):
     """The command makes a film of what was heard, with the settings as they were over time."""
-    from sound_diffusion.cli import Parser
-
     script, *words = shlex.split(told["command"])[1:]
     options = Parser(FilmOptions).read(words)
     assert script == "audio2video.py"
     assert options.paths == (folder / f"{folder.name}.flac",)
-    assert re.fullmatch(r"0:\(\(0.5 \+ .*\) \+ 0\), \d+:\(\(0.6\) \+ 0\)", str(options.strength))
+    assert re.fullmatch(r"0:\(0.5 \+ .*\), \d+:\(0.6\)", str(options.strength))
     assert str(options.zoom) == "1 + 0.1*low"
+    assert (options.seed_mode, str(options.walk_rate)) == ("walk", "1 + 3*loudness")
     assert "--seed" in told["message"]
     assert "--window" in told["message"]
 
@@ -390,6 +475,45 @@ def test_the_film_has_no_fewer_steps_than_the_model_declares(
     assert not constant
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "expected", "constant"),
+    [
+        ("strength", [0.4, 0.6, 0.5], [*[0.4] * 7, *[0.6] * 7, *[0.5] * 2], []),
+        (
+            "zoom",
+            ["1 + t/100", 1.5, "1.5 - t/100"],
+            [1, 1.01, 1.02, 1.03, 1.04, 1.05, 1.06, *[1.5] * 7, 1.36],
+            [],
+        ),
+        ("gain", ["0:(1), 60:(2)", 3, 3], 3.0, ["--gain"]),
+        ("text_weight", [None, 0.25, 0.25], 0.25, ["--text-weight"]),
+        ("seed_mode", ["fixed", "random", "random"], "random", ["--seed-mode"]),
+        ("color_coherence", ["LAB", "none", "none"], "none", ["--color-coherence"]),
+        ("strength", [f"{n}/1000 + 0.1*onset" for n in range(600)], "0/1000 + 0.1*onset", ["--strength"]),
+        ("strength", [n / 1000 for n in range(1000)], [*[0.0] * 7, 0.001], []),
+    ],
+)
+def test_what_was_changed_is_in_the_film_at_its_time(tmp_path, tiny_model, name, values, expected, constant):
+    sound = tmp_path / "take.flac"
+    sound.touch()
+    options = tiny_options("cymatics", tmp_path, steps=2, strength=0.4, seed_mode="fixed")
+    options = replace(options, textprompt="a planet" if name == "text_weight" else None)
+    declared = next(each for each in options_of(LiveOptions) if each.name == name)
+    changes = [
+        Change(7 * number, options.with_changed(**{name: value and declared.kind(str(value))}))
+        for number, value in enumerate(values)
+    ]
+    recorded = Recorded(Fraction(30), [change.frame for change in changes], changes)
+    command, told = film_command(recorded, sound, tiny_model.defaults)
+    assert told == constant
+    made = getattr(Parser(FilmOptions).read(shlex.split(command)[2:]), name)
+    if isinstance(expected, list):
+        numbers = made.evaluate(Variables(len(values) * 7, Fraction(30)))
+        assert numbers[: len(expected)] == pytest.approx(expected)
+    else:
+        assert str(made) == str(expected)
+
+
 def test_recording_waits_for_sound(page):
     page.say("record", on=True)
     refused = page.wait_for(lambda page: page.all("refused"))[-1]
@@ -402,8 +526,7 @@ def test_a_statistics_file(tiny_model, tiny_model_folder, tmp_path):
     options = replace(tiny_options(tiny_model_folder, tmp_path), stats=path)
     with serving(options, load=lambda: tiny_model) as (address, _), Page(address) as page:
         page.wait_until_ready().start()
-        page.play(noise(0.5))
-        page.wait_for(lambda page: page.pictures)
+        page.play_until(1)
         page.say("shown", index=page.pictures[0][3], latency_ms=123.4)
         page.say("ping", clock=0)
         page.wait_for(lambda page: page.all("pong"))

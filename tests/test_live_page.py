@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import math
 import re
+import shlex
 import socket
 import statistics
 import threading
@@ -15,13 +17,17 @@ import soundfile
 from PIL import Image
 from websockets.sync.client import connect
 
+import audio2video
 from sound_diffusion.cli import Parser
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.job import Job
 from sound_diffusion.live.security import Access
 from sound_diffusion.live.server import PAGE, listen, make_server, page_address
 from sound_diffusion.live.session import Session
+from sound_diffusion.live.settings import NAMES, shown
 from sound_diffusion.options import LiveOptions
+from sound_diffusion.options.films import SCHEDULED
+from sound_diffusion.recipe import read_recipe
 from tests.browser import NO_CARD, SOFTWARE_CARD, Browser, why_not
 
 needs_browser = pytest.mark.skipif(bool(why_not()), reason=why_not())
@@ -83,12 +89,13 @@ def browser(window):
 
 
 @pytest.fixture
-def serve(tiny_model_folder, window):
+def serve(tiny_model_folder, window, tmp_path):
     """Start servers of the tiny model."""
     with contextlib.ExitStack() as servers:
 
         def start(*words: str, **details) -> Serving:
-            served = Serving("--model", str(tiny_model_folder), "--fps", "10", *words, **details)
+            tiny = ("--model", str(tiny_model_folder), "--fps", "10", "--outdir", str(tmp_path / "live"))
+            served = Serving(*tiny, *words, **details)
             servers.callback(served.close)
             return served
 
@@ -164,6 +171,79 @@ def test_a_wrong_formula_has_its_error_beside_it_and_the_one_before_stays(page):
     browser.write("#set-gain", "1 + onset")
     wait_until(lambda: text_of(served.options.gain) == "1 + onset")
     assert browser.wait_for("document.getElementById('gain-why').textContent === ''")
+
+
+@needs_browser
+def test_every_number_may_be_a_formula_and_has_its_error_beside_it(page):
+    browser, served = page
+    browser.click("#adjust")
+    browser.wait_for("document.getElementById('set-seed_mode').options.length > 3")
+    browser.choose("#set-seed_mode", "walk")
+    browser.wait_for("document.getElementById('set-walk_rate').checkVisibility()")
+    browser.run("document.querySelectorAll('#controls details').forEach((each) => (each.open = true))")
+    for option, name in NAMES.items():
+        if option in SCHEDULED and name in shown(served.options):
+            browser.write(f"#set-{name}", "0.1*onst")
+            error = browser.wait_for(f"document.getElementById('{name}-why').textContent")
+            assert "did you mean onset" in error
+            before = text_of(getattr(served.options, option))
+            assert before != "0.1*onst"
+            browser.write(f"#set-{name}", "0.9 + 0.1*onset")
+            wait_until(lambda option=option: text_of(getattr(served.options, option)) == "0.9 + 0.1*onset")
+            browser.wait_for(f"document.getElementById('{name}-why').textContent === ''")
+
+
+@needs_browser
+def test_settings_that_mean_nothing_now_are_not_shown(page):
+    browser, served = page
+    asked = "name => document.getElementById('set-' + name).checkVisibility()"
+    seen = f"JSON.stringify(['walk_rate', 'loop_seconds'].filter({asked}))"
+    browser.click("#adjust")
+    browser.wait_for("document.getElementById('set-seed_mode').options.length > 3")
+    browser.wait_for(f"{seen} === '[]'")
+    browser.choose("#set-seed_mode", "circle")
+    browser.wait_for(f"""{seen} === '["loop_seconds"]'""")
+    assert served.options.loop_seconds == 30
+    browser.choose("#set-seed_mode", "walk")
+    browser.wait_for(f"""{seen} === '["walk_rate"]'""")
+    browser.write("#set-walk_rate", "2*loudness")
+    wait_until(lambda: text_of(served.options.walk_rate) == "2*loudness")
+    browser.choose("#set-seed_mode", "fixed")
+    browser.wait_for(f"{seen} === '[]'")
+    assert served.options.walk_rate == 1
+    browser.click("#microphone")
+    browser.wait_for(PLAYING)  # what is told at the start is not refused
+    complaints = "return [...document.querySelectorAll('.why')].map((each) => each.textContent).join('')"
+    assert browser.run(complaints) == ""
+
+
+@needs_browser
+def test_what_is_recorded_becomes_a_film_by_the_command_that_is_shown(page, tmp_path):
+    browser, served = page
+    browser.click("#microphone")
+    browser.wait_for(PLAYING)
+    browser.click("#adjust")
+    browser.click("#record")
+    browser.wait_for("record.getAttribute('aria-pressed') === 'true'")
+    browser.wait_for("/^0:0[1-9]/.test(readout.textContent)")
+    browser.write("#set-strength", "0.5 + 0.2*onset")
+    wait_until(lambda: text_of(served.options.strength) == "0.5 + 0.2*onset")
+    time.sleep(1)
+    browser.click("#record")
+    browser.wait_for("document.getElementById('take-what').textContent.includes('.mp4')")
+    command = browser.run("return document.getElementById('take-command').value")
+    [folder] = served.options.outdir.iterdir()
+    sound = folder / f"{folder.name}.flac"
+    seconds = soundfile.info(sound).duration
+    assert 2 < seconds < 30
+    assert read_recipe(next((folder / "frames").iterdir()))["strength"] in (0.4, "0.5 + 0.2*onset")
+    assert f"--path {sound}" in command
+    python, script, *words = shlex.split(command)
+    assert (Path(python).name, script) == ("python", "audio2video.py")
+    assert audio2video.main([*words, "--outdir", str(tmp_path / "film"), "--quiet"]) == 0
+    film = next((tmp_path / "film").rglob("*.mp4"))
+    assert len(list((tmp_path / "film").rglob("frames/*.png"))) == math.ceil(seconds * served.options.fps)
+    assert film.stat().st_size > 1000
 
 
 @needs_browser

@@ -1,11 +1,13 @@
 """Who is let in to the live page, and what happens to those who talk rubbish."""
 
+import asyncio
 import contextlib
 import http.client
 import json
 import random
 import socket
 import struct
+import time
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -13,10 +15,15 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.sync.client import connect
 
+from benchmarks.fuzz_live import sound_message, text_message
 from sound_diffusion.errors import ParameterError
+from sound_diffusion.job import Job
 from sound_diffusion.live import connections
+from sound_diffusion.live.clients import Client
+from sound_diffusion.live.protocol import RubbishError
 from sound_diffusion.live.security import Access
 from sound_diffusion.live.server import PAGE, listen, page_address
+from sound_diffusion.live.session import Session
 from tests.live_pages import PATIENCE, Page, noise, serving, tiny_options
 
 
@@ -234,3 +241,48 @@ def test_an_honest_page_goes_on_beside_all_this(server):
         honest.play(noise(0.5))
         honest.wait_for(lambda page: len(page.pictures) > before)
         assert not honest.closed.is_set()
+
+
+async def talk_rubbish(session, rng, n_messages):
+    """Say what chance says, as a new page wherever one was refused; return why they were."""
+    reasons = set()
+    client = Client(None, "")
+    for _ in range(n_messages):
+        if session._clients.painter is None:
+            session.join(client := Client(None, ""))
+            session.hear(client, START, None)
+        said = (text_message(rng), None) if rng.random() < 0.6 else (None, sound_message(rng))
+        try:
+            session.hear(client, *said)
+        except RubbishError as error:
+            reasons.add(str(error))
+            session.leave(client)
+        await asyncio.sleep(0.002)
+    session.leave(client)
+    return reasons
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_what_chance_says_is_done_or_refused(tiny_model, tiny_model_folder, tmp_path, caplog, seed):
+    """Anything but a reason or a line to the page is an exception here; then an honest page is painted."""
+
+    async def attack():
+        await session.begin()
+        reasons = await talk_rubbish(session, random.Random(seed), 400)
+        honest = Client(None, "")
+        session.join(honest)
+        session.hear(honest, START, None)
+        until = time.monotonic() + PATIENCE
+        while honest._picture is None:
+            assert time.monotonic() < until
+            session.hear(honest, None, CLOCK + np.zeros(960, np.float32).tobytes())
+            await asyncio.sleep(0.02)
+        await session.end()
+        return reasons
+
+    options = tiny_options(tiny_model_folder, tmp_path)
+    session = Session(Job.plan(options), lambda: tiny_model)
+    reasons = asyncio.run(attack())
+    assert len(reasons) > 20
+    assert all(len(reason.splitlines()) == 1 for reason in reasons)
+    assert not [each for each in caplog.records if each.exc_info]

@@ -6,29 +6,29 @@ from a recording.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
-from sound_diffusion.conditioning import condition
-from sound_diffusion.constants import N_ROWS, SAMPLE_RATE
+from sound_diffusion.constants import LARGEST_SEED, N_ROWS, SAMPLE_RATE
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.camera import Feedback, feed_back
 from sound_diffusion.film.controls import Controls, schedules_of
-from sound_diffusion.film.schedules import Schedule
+from sound_diffusion.film.noise import Circle, NoisePath, NoisePoint
+from sound_diffusion.film.painter import FilmPainter
+from sound_diffusion.film.path import Heard
+from sound_diffusion.film.schedules import Schedule, plain_number
 from sound_diffusion.film.timeline import Frame, Timeline
 from sound_diffusion.film.variables import Variables
 from sound_diffusion.job import Job
-from sound_diffusion.latents import decode_latents, encode_pictures, seeded
 from sound_diffusion.model.model import Model
-from sound_diffusion.options import LiveOptions
+from sound_diffusion.options import FilmOptions, LiveOptions
 from sound_diffusion.options.films import SCHEDULED
-from sound_diffusion.painting import paint_latents
-from sound_diffusion.settings import PaintSettings
 from sound_diffusion.sound.descriptors import DESCRIPTORS, LIVE_SECONDS, DescriptorStream, levels
 from sound_diffusion.sound.features import extract_at, get_feature
 from sound_diffusion.typing import DoubleArray, FloatArray
@@ -47,11 +47,34 @@ RESTING = dict.fromkeys(SCHEDULED, 0.0) | {"strength": 0.4, "guidance": 1.0, "ga
 MOST_MISSED = 30  # frames whose motion is made up for in one step
 
 
+@dataclass(frozen=True)
+class _Here:
+    """The noise of one frame."""
+
+    point: NoisePoint
+
+    def at(self, place: float) -> NoisePoint:
+        """Return it, whatever the place."""
+        return self.point
+
+
 class Sound(Protocol):
     """What was heard; zero before and after."""
 
     def read(self, first: int, stop: int) -> FloatArray:
         """Return samples `first` .. `stop` - 1."""
+
+
+def timeline_of(options: LiveOptions) -> Timeline:
+    """Return the frames of a take, whose end is not known."""
+    return Timeline(
+        n_samples=LONGEST_TAKE,
+        fps=options.fps,
+        window=options.window,
+        feature=options.feature,
+        seed=options.seed,
+        seed_mode=options.seed_mode or "increment",
+    )
 
 
 def frame_of(options: LiveOptions, index: int, width: int) -> Frame:
@@ -65,15 +88,7 @@ def frame_of(options: LiveOptions, index: int, width: int) -> Frame:
     width : int
         Columns D.
     """
-    timeline = Timeline(
-        n_samples=LONGEST_TAKE,
-        fps=options.fps,
-        window=options.window,
-        feature=options.feature,
-        seed=options.seed,
-        seed_mode=options.seed_mode or "increment",
-    )
-    frame = timeline[index]
+    frame = timeline_of(options)[index]
     if get_feature(options.feature).windowed:
         return frame
     return replace(frame, window=Fraction(N_ROWS * width, SAMPLE_RATE))
@@ -131,6 +146,7 @@ class Chain:
         self._latents: torch.Tensor | None = None
         self._first: Image.Image | None = None
         self._numbers: dict[str, float] = {}
+        self._walked = 0.0  # seeds
 
     def paint(self, index: int, job: LiveJob) -> Painted:
         """Paint frame `index`, which comes after all that were painted.
@@ -147,37 +163,42 @@ class Chain:
         missed = min(index - self._last, MOST_MISSED) if self._last is not None else 1
         numbers, held = self._evaluate(schedules_of(options), index, missed)
         # The frames that were not painted are those that a preview leaves out: their motion adds up.
-        controls, here = Controls(options, numbers=numbers), replace(frame, position=missed, step=missed)
-        matrix = self._feature(frame, options.feature)
-        conditioning = condition(
-            self._model,
-            matrix,
-            job.defaults.scaling_for(options.feature, options.scaling),
-            *controls.words(job.words, here, 0.0),
-            controls.gain(here),
-            options.feature,
-        )
-        settings = controls.settings(job.settings, here)
-        seeds = seeded([frame.seed])
-        start = self._start(controls.feedback(here), job, settings, seeds)
-        self._latents = paint_latents(self._model, [conditioning], seeds, settings, start)
-        [picture] = decode_latents(self._model, self._latents, [frame.seed])
-        self._last, self._previous = index, picture
-        self._first = None if options.color_coherence == "none" else self._first or picture
-        return Painted(frame, picture, {name: float(values[-1]) for name, values in numbers.items()}, held)
+        controls = Controls(options, numbers=numbers, noise=self._noise(index, options, numbers))
+        here = replace(frame, position=missed, step=missed)
+        start = self._start(controls.feedback(here), job)
+        # What camera, colours, sharpening or noise have changed has to be encoded.
+        kept = start is self._previous and options.chain == "latent"
+        scaling = job.defaults.scaling_for(options.feature, options.scaling)
+        film_job = cast("Job[FilmOptions]", job)
+        painter = FilmPainter(self._model, film_job, timeline_of(options), controls, scaling, options.feature)
+        heard = Heard(self._feature(frame, options.feature))
+        [painted] = painter.paint([here], [heard], [index], start, self._latents if kept else None)
+        self._last, self._previous, self._latents = index, painted.picture, painted.latents
+        self._first = None if options.color_coherence == "none" else self._first or painted.picture
+        now = {name: float(values[-1]) for name, values in numbers.items()}
+        return Painted(frame, painted.picture, now, held)
 
-    def _start(
-        self, feedback: Feedback, job: LiveJob, settings: PaintSettings, seeds: list[torch.Generator]
-    ) -> torch.Tensor | None:
-        """Return what is painted over: the latents before; a picture that was changed is encoded anew."""
-        previous = self._previous
-        if previous is None:
-            image = job.init_image
-            return None if image is None else encode_pictures(self._model, [image], settings, seeds)
-        fed_back = feed_back(previous, feedback, self._first)
-        if fed_back is previous and self._latents is not None:
-            return self._latents
-        return encode_pictures(self._model, [fed_back], settings, seeds)
+    def _start(self, feedback: Feedback, job: LiveJob) -> Image.Image | None:
+        """Return the picture that is painted over; one to begin with stays as it is."""
+        if self._previous is None:
+            return job.init_image
+        return feed_back(self._previous, feedback, self._first)
+
+    def _noise(
+        self, index: int, options: LiveOptions, numbers: Mapping[str, DoubleArray]
+    ) -> NoisePath | None:
+        """Say what noise a frame has that goes on from the one before; None: that of its seed."""
+        if options.seed_mode == "circle":
+            assert options.loop_seconds is not None
+            return Circle(options.seed, float(options.loop_seconds * options.fps))
+        if options.seed_mode != "walk":
+            return None
+        rates = numbers.get("walk_rate")
+        rate = (plain_number(options.walk_rate) or 0.0) if rates is None else float(np.mean(rates[1:]))
+        self._walked += rate * (index - (self._last or 0)) / float(options.fps)
+        whole = math.floor(self._walked)
+        one, other = ((options.seed + whole + n) % (LARGEST_SEED + 1) for n in (0, 1))
+        return _Here(NoisePoint(one, other, self._walked - whole))
 
     def _describe(self, frame: Frame) -> None:
         end = int(frame.end * SAMPLE_RATE)

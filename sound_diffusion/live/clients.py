@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 from starlette.websockets import WebSocket
 
 from sound_diffusion.live.limits import Allowance
+from sound_diffusion.live.protocol import REFUSED, REPLACED
 
 MESSAGES = 64  # to a page that takes none; the oldest make way
 PAINTER, WATCHER = "painter", "watcher"
@@ -77,3 +79,58 @@ class Client:
             if (picture := self._picture) is not None:
                 self._picture = None
                 await self.socket.send_bytes(picture)
+
+
+class Clients:
+    """All pages that are connected. One of them is heard, the others watch.
+
+    Parameters
+    ----------
+    watchers : int
+        How many may watch.
+    """
+
+    def __init__(self, watchers: int) -> None:
+        self._watchers = watchers
+        self._clients: list[Client] = []
+
+    def __iter__(self) -> Iterator[Client]:
+        return iter(tuple(self._clients))
+
+    @property
+    def painter(self) -> Client | None:
+        """The page that is heard."""
+        return next((client for client in self._clients if client.role == PAINTER), None)
+
+    def add(self, client: Client) -> bool:
+        """Take a page in, in the place of its former connection, or tell it why not; say which."""
+        for other in self:
+            if client.page and other.page == client.page:
+                self._clients.remove(other)
+                other.close(REPLACED, "the page has connected again")
+        if self.painter is None:
+            client.role = PAINTER
+        elif len(self._clients) > self._watchers:
+            more = "start the program with --watchers N for more"
+            client.close(REFUSED, f"another page is open already; close it, or {more}")
+            return False
+        self._clients.append(client)
+        return True
+
+    def remove(self, client: Client) -> None:
+        """Let a page go; one that watches takes the place of the one that was heard."""
+        if client not in self._clients:
+            return
+        self._clients.remove(client)
+        if client.role == PAINTER and self._clients:
+            self._clients[0].role = PAINTER
+
+    def tell(self, **message: Any) -> None:
+        """Tell all pages the same."""
+        for client in self:
+            client.tell(**message)
+
+    def show(self, picture: bytes) -> None:
+        """Show all pages a picture."""
+        for client in self:
+            client.show(picture)

@@ -38,8 +38,8 @@ Server to page, text, JSON with a ``type``:
     (``"painter"``, who is heard, or ``"watcher"``), ``heard`` (whether there is a ``start`` without
     ``stop``), ``recording`` (whether a take is kept), ``width``, ``height``, ``settings``, ``defaults``
     (those that the program was started with; both with all names from above), ``choices`` (those of
-    a setting that is a name), ``presets``, ``features`` (lists of names; ``descriptions`` says what they
-    are), ``descriptors`` (the names that formulas may use).
+    a setting that is a name; ``descriptions`` says what features and presets are), ``descriptors`` (the
+    names that formulas may use).
 ``refused``
     ``setting``, ``message``: a setting that could not be used, in one line. The one before stays.
 ``held``
@@ -202,10 +202,11 @@ def read_sound(data: bytes, start: Start) -> tuple[float, FloatArray]:
     if not 0 <= clock <= LATEST_CLOCK:  # NaN neither
         raise RubbishError(f"a clock of {clock:g} s", f"a number in [0, {LATEST_CLOCK:g}]")
     values = np.frombuffer(data, kind, offset=8)
-    samples = values.astype(np.float32) / np.float32(32768 if start.format == "i16" else 1)
-    if not np.isfinite(samples).all() or np.abs(samples).max() > LARGEST_SAMPLE:
+    if values.dtype.kind == "i":
+        return clock, values.astype(np.float32) / np.float32(32768)
+    if not np.isfinite(values).all() or np.abs(values).max() > LARGEST_SAMPLE:
         raise RubbishError("samples that are not finite or far outside [-1, 1]")
-    return clock, samples
+    return clock, values.astype(np.float32)
 
 
 def picture_message(clock: float, seconds: float, index: int, encoded: bytes) -> bytes:

@@ -5,26 +5,29 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sound_diffusion.cli import Parser
-from sound_diffusion.errors import OutputError
+from sound_diffusion.errors import OutputError, ParameterError
 from sound_diffusion.files import write_atomically
 from sound_diffusion.job import Job
 from sound_diffusion.live.chain import Chain, Painted
-from sound_diffusion.model.defaults import ModelDefaults
+from sound_diffusion.model.find import ModelDefaults
 from sound_diffusion.model.model import Model
-from sound_diffusion.options import FilmOptions, LiveOptions, options_of
+from sound_diffusion.options import FilmOptions, LiveOptions, Option, options_of
 from sound_diffusion.options.films import SCHEDULED
+from sound_diffusion.options.live import meaningless
 from sound_diffusion.recipe import option_entries, recipe_command, versions
 from sound_diffusion.sound.audio import load_audio
 from sound_diffusion.typing import FloatArray
 
 SESSION = "session.json"
+LONGEST_WORD = 100_000  # characters that a command may have in one word, with room to spare
 
 
 @dataclass(frozen=True)
@@ -164,22 +167,18 @@ def film_command(recorded: Recorded, sound: Path, defaults: ModelDefaults) -> tu
         Options that were changed while it was heard, and are in the film what they were for longest.
     """
     spans = _spans(recorded)
-    options = spans[0][1]
-    constant = []
+    values: dict[str, Any] = {}
+    constant = {}
     for each in options_of(LiveOptions):
-        values = [getattr(span, each.name) for _, span, _ in spans]
-        if not each.decides or all(value == values[0] for value in values):
+        told = [getattr(span, each.name) for _, span, _ in spans]
+        if not each.decides or all(value == told[0] for value in told):
             continue
-        text = _keyframes(recorded, each.name) if each.name in SCHEDULED else None
-        if text is not None:
-            value = {each.name: each.kind(text)}
-        else:
-            constant.append(each.flag)
-            longest: Counter[str] = Counter()
-            for (_, _, n_frames), one in zip(spans, values, strict=True):
-                longest[str(one)] += n_frames
-            value = {each.name: next(one for one in values if str(one) == longest.most_common(1)[0][0])}
-        options = replace(options, **value)
+        values[each.name] = _keyframes(recorded, each) if each.name in SCHEDULED else None
+        if values[each.name] is None:
+            constant[each.name] = each.flag
+            values[each.name] = _longest(spans, each.name)
+    idle = meaningless(vars(spans[0][1]) | values)
+    options = spans[0][1].with_changed(**{name: each for name, each in values.items() if name not in idle})
     film = FilmOptions(
         **{each.name: getattr(options, each.name) for each in fields(FilmOptions)}
         | {
@@ -188,7 +187,17 @@ def film_command(recorded: Recorded, sound: Path, defaults: ModelDefaults) -> tu
             "steps": max(options.steps or 1, defaults.film.get("steps", defaults.steps)),
         }
     )
-    return recipe_command(option_entries(film) | {"sound": str(sound)}), constant
+    command = recipe_command(option_entries(film) | {"sound": str(sound)})
+    return command, [flag for name, flag in constant.items() if name not in idle]
+
+
+def _longest(spans: list[tuple[int, LiveOptions, int]], name: str) -> Any:
+    """Return what an option was for longest."""
+    frames: Counter[str] = Counter()
+    for _, options, n_frames in spans:
+        frames[str(getattr(options, name))] += n_frames
+    [(longest, _)] = frames.most_common(1)
+    return next(value for _, options, _ in spans if str(value := getattr(options, name)) == longest)
 
 
 def _spans(recorded: Recorded) -> list[tuple[int, LiveOptions, int]]:
@@ -201,18 +210,29 @@ def _spans(recorded: Recorded) -> list[tuple[int, LiveOptions, int]]:
     ]
 
 
-def _keyframes(recorded: Recorded, name: str) -> str | None:
-    """Write a number that was changed as keyframes, each of which holds; None where one has keys itself."""
-    keys: list[str] = []
-    last = None
+def _keyframes(recorded: Recorded, option: Option) -> Any:
+    """Write a number that was changed as keyframes, each of which holds; None where that cannot be said."""
+    keys: dict[int, str] = {}
+    last = ""
     for change in recorded.changes:
-        text = str(getattr(change.options, name))
+        text = str(getattr(change.options, option.name))
         if text == last:
             continue
-        last = text
-        plain = text.replace(".", "", 1).replace("-", "", 1).isdigit()
-        if not plain and ":" in text:
+        if text == "None" or ":" in text:  # what a model takes by itself, or keyframes already
             return None
-        frame = change.frame if keys else 0
-        keys.append(f"{frame}:(({text}) + 0)")  # a formula holds to the next key, a number would lead there
-    return ", ".join(keys)
+        if keys and _is_number(last):  # else it would lead to the next one; a formula holds
+            keys.setdefault(change.frame - 1, last)
+        keys[change.frame if keys else 0] = last = text
+    written = ", ".join(f"{frame}:({text})" for frame, text in keys.items())
+    try:
+        return option.kind(written) if len(written) <= LONGEST_WORD else None
+    except ParameterError:  # more of them than a film may have
+        return None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""Recording: a thread that writes a take and its pictures into a folder, and makes their film."""
+"""Recording: threads that write a take and its pictures into a folder, and make their film."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.errors import OutputError, SoundDiffusionError
 from sound_diffusion.files import write_atomically, write_png
 from sound_diffusion.film.video import Film, SoundTrack, encode_film
-from sound_diffusion.live.chain import Painted
+from sound_diffusion.live.chain import LiveJob, Painted
 from sound_diffusion.live.hearing import FULL_SCALE
 from sound_diffusion.live.recorded import SESSION, Recorded, film_command
-from sound_diffusion.model.defaults import ModelDefaults
+from sound_diffusion.model.find import ModelDefaults
 from sound_diffusion.options import LiveOptions
 from sound_diffusion.recipe import option_entries, versions
 from sound_diffusion.typing import FloatArray
@@ -34,6 +34,56 @@ logger = logging.getLogger(__name__)
 FRAMES = "frames"
 WAITING = 2000  # blocks and pictures that may wait for the disk
 LONGEST = 4 * 3600  # seconds of a recording
+
+
+class Recordings:
+    """What is recorded now, if anything is, and the films of before that are still being written.
+
+    Parameters
+    ----------
+    on_end : callable
+        As for :class:`Recorder`.
+    """
+
+    def __init__(self, on_end: Callable[[dict[str, Any]], object]) -> None:
+        self._on_end = on_end
+        self._current: Recorder | None = None
+        self._all: list[Recorder] = []
+
+    @property
+    def is_on(self) -> bool:
+        """Whether something is recorded."""
+        return self._current is not None
+
+    def begin(self, job: LiveJob) -> None:
+        """Record what follows; OutputError where there is no place for it."""
+        options = job.options
+        self._current = Recorder(options.folder, options.fps, job.defaults, self._on_end)
+        self._current.start()
+        self._all = [*(each for each in self._all if each.is_alive()), self._current]
+
+    def hear(self, samples: FloatArray) -> bool:
+        """Record samples; say whether there is room for more."""
+        if self._current is None:
+            return True
+        self._current.hear(samples)
+        return not self._current.is_full
+
+    def show(self, painted: Painted, options: LiveOptions) -> None:
+        """Record a picture."""
+        if self._current is not None:
+            self._current.show(painted, options)
+
+    def end(self) -> None:
+        """End what is recorded, and let its film be made."""
+        if self._current is not None:
+            self._current.finish()
+            self._current = None
+
+    def join(self, seconds: float) -> None:
+        """Wait for the films, so long for each."""
+        for each in self._all:
+            each.join(seconds)
 
 
 class Recorder(threading.Thread):

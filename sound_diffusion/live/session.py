@@ -9,13 +9,11 @@ from typing import Any
 
 from sound_diffusion.errors import OutputError, SoundDiffusionError
 from sound_diffusion.live.chain import LiveJob
-from sound_diffusion.live.clients import PAINTER, WATCHER, Client
+from sound_diffusion.live.clients import PAINTER, Client, Clients
 from sound_diffusion.live.hearing import Take
 from sound_diffusion.live.painter import Painter, Shown
 from sound_diffusion.live.protocol import (
     GOING_AWAY,
-    REFUSED,
-    REPLACED,
     Message,
     Ping,
     Record,
@@ -28,8 +26,8 @@ from sound_diffusion.live.protocol import (
     read_message,
     read_sound,
 )
-from sound_diffusion.live.recording import Recorder
-from sound_diffusion.live.settings import PRESET, VARIABLES, change, choices, descriptions, shown
+from sound_diffusion.live.recording import Recordings
+from sound_diffusion.live.settings import NAMES, VARIABLES, change, choices, descriptions, shown
 from sound_diffusion.live.statistics import Statistics
 from sound_diffusion.model.model import Model
 
@@ -53,14 +51,13 @@ class Session:
     def __init__(self, job: LiveJob, load: Callable[[], Model] | None = None) -> None:
         self.job = job
         self._start_options = job.options
-        self._clients: list[Client] = []
+        self._clients = Clients(job.options.watchers)
         self._start: Start | None = None
         self._take: Take | None = None
         self._clock = 0.0
         self._model, self._message = "loading", ""
         self._statistics = Statistics(job.options.stats)
-        self._recorder: Recorder | None = None
-        self._recorders: list[Recorder] = []
+        self._recordings = Recordings(self._later(self._tell_recording))
         self._held: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._painter = Painter(
@@ -90,10 +87,9 @@ class Session:
         """Say good-bye to all pages, and end the painter and what is being recorded."""
         self._painter.stop()
         self._end_recording()
-        for client in list(self._clients):
+        for client in self._clients:
             client.close(GOING_AWAY, "the program has ended")
-        for recorder in self._recorders:
-            await asyncio.to_thread(recorder.join, FILM_SECONDS)
+        await asyncio.to_thread(self._recordings.join, FILM_SECONDS)
         if self._model == "ready":  # loading cannot be cut short, and leaves nothing behind
             await asyncio.to_thread(self._painter.join, PICTURE_SECONDS)
         self._statistics.close()
@@ -102,36 +98,20 @@ class Session:
 
     def join(self, client: Client) -> None:
         """Take a page in, or say why not."""
-        for other in list(self._clients):
-            if client.page and other.page == client.page:
-                self._remove(other)
-                other.close(REPLACED, "the page has connected again")
-        n_watching = sum(other.role == WATCHER for other in self._clients)
-        if self._painting is None:
-            client.role = PAINTER
-        elif n_watching >= self._start_options.watchers:
-            more = "start the program with --watchers N for more"
-            client.close(REFUSED, f"another page is open already; close it, or {more}")
-            return
-        self._clients.append(client)
-        client.tell(**self._state(client))
+        heard = self._clients.painter
+        taken = self._clients.add(client)
+        if heard is not None and heard.is_closing:  # the same page has connected again
+            self._stop()
+        if taken:
+            client.tell(**self._state(client))
 
     def leave(self, client: Client) -> None:
-        """Let a page go; one that watches takes the place of the one that was heard."""
-        if client in self._clients:
-            self._remove(client)
-            if client.role == PAINTER and self._clients:
-                self._clients[0].role = PAINTER
-                self._tell_state()
-
-    def _remove(self, client: Client) -> None:
+        """Let a page go."""
+        heard = self._clients.painter
         self._clients.remove(client)
-        if client.role == PAINTER:
+        if client is heard:
             self._stop()
-
-    @property
-    def _painting(self) -> Client | None:
-        return next((client for client in self._clients if client.role == PAINTER), None)
+            self._tell_state()
 
     # --- what pages say
 
@@ -185,10 +165,8 @@ class Session:
             raise RubbishError("more sound than time goes by")
         self._clock = clock
         heard = self._take.hear(clock, samples)
-        if self._recorder is not None:
-            self._recorder.hear(heard)
-            if self._recorder.is_full:
-                self._end_recording()
+        if not self._recordings.hear(heard):
+            self._end_recording()
 
     # --- settings and takes
 
@@ -225,33 +203,26 @@ class Session:
     # --- recording
 
     def _record(self, client: Client) -> None:
-        if self._recorder is not None:
+        if self._recordings.is_on:
             return
         if self._start is None or self._model != "ready":
             client.tell(type="refused", setting="record", message="nothing is heard or painted yet")
             return
         self._new_take()
-        options = self.job.options
         try:
-            told = self._later(self._tell_recording)
-            recorder = Recorder(options.folder, options.fps, self.job.defaults, told)
+            self._recordings.begin(self.job)
         except OutputError as error:
             client.tell(type="refused", setting="record", message=str(error))
             return
-        recorder.start()
-        self._recorders = [*(each for each in self._recorders if each.is_alive()), recorder]
-        self._recorder = recorder
         self._tell_state()
 
     def _end_recording(self) -> None:
-        if self._recorder is not None:
-            self._recorder.finish()
-            self._recorder = None
+        if self._recordings.is_on:
+            self._recordings.end()
             self._tell_state()
 
     def _tell_recording(self, told: dict[str, Any]) -> None:
-        for client in self._clients:
-            client.tell(type="recording", **told)
+        self._clients.tell(type="recording", **told)
 
     # --- what the painter says
 
@@ -266,8 +237,7 @@ class Session:
 
     def _on_error(self, line: str) -> None:
         self._stop()
-        for client in self._clients:
-            client.tell(type="refused", setting="", message=line)
+        self._clients.tell(type="refused", setting="", message=line)
         self._tell_state()
 
     def _on_picture(self, picture: Shown) -> None:
@@ -275,16 +245,13 @@ class Session:
             return  # of what was heard before
         frame = picture.painted.frame
         message = picture_message(picture.heard.clock, picture.seconds, frame.index, picture.encoded)
-        for client in self._clients:
-            client.show(message)
+        self._clients.show(message)
         self._statistics.add(picture)
-        if self._recorder is not None:
-            self._recorder.show(picture.painted, picture.options)
-        for setting, line in picture.painted.held.items():
-            if setting not in self._held:
-                self._held.add(setting)
-                for client in self._clients:
-                    client.tell(type="held", setting=setting, message=line)
+        self._recordings.show(picture.painted, picture.options)
+        for option, line in picture.painted.held.items():
+            if option not in self._held:
+                self._held.add(option)
+                self._clients.tell(type="held", setting=NAMES[option], message=line)
 
     async def tell_statistics(self) -> None:
         """Tell how fast it goes, again and again."""
@@ -308,14 +275,12 @@ class Session:
             "message": self._message,
             "role": client.role,
             "heard": self._start is not None,
-            "recording": self._recorder is not None,
+            "recording": self._recordings.is_on,
             "width": self.job.settings.width,
             "height": self.job.settings.height,
             "settings": shown(self.job.options),
             "defaults": shown(self._start_options),
             "choices": choices(),
-            "presets": [name for name in choices()[PRESET] if name],
-            "features": choices()["feature"],
             "descriptions": descriptions(),
             "descriptors": list(VARIABLES),
         }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -15,6 +14,8 @@ from sound_diffusion.film.positions import shorten
 from sound_diffusion.film.schedules import Schedule
 from sound_diffusion.film.variables import TIME_VARIABLES
 from sound_diffusion.options import LiveOptions, Option, options_of
+from sound_diffusion.options.declaration import check_needs
+from sound_diffusion.options.live import meaningless
 from sound_diffusion.presets import preset_names, read_preset
 from sound_diffusion.sound.descriptors import DESCRIPTORS
 from sound_diffusion.sound.features import FEATURES
@@ -22,19 +23,21 @@ from sound_diffusion.sound.features import FEATURES
 # Names on the page, which are those of the flags, and the options that they set.
 SETTINGS = {
     "strength": "strength", "scale": "guidance", "gain": "gain", "window": "window", "fps": "fps",
-    "seed": "seed", "seed_mode": "seed_mode", "feature": "feature", "noise": "noise", "zoom": "zoom",
-    "angle": "angle", "translation_x": "translation_x", "translation_y": "translation_y",
-    "border": "border", "color_coherence": "color_coherence", "color_strength": "color_strength",
-    "sharpen": "sharpen",
+    "seed": "seed", "seed_mode": "seed_mode", "walk_rate": "walk_rate", "loop_seconds": "loop_seconds",
+    "feature": "feature", "text_weight": "text_weight", "noise": "noise", "zoom": "zoom", "angle": "angle",
+    "translation_x": "translation_x", "translation_y": "translation_y", "border": "border",
+    "color_coherence": "color_coherence", "color_strength": "color_strength", "sharpen": "sharpen",
 }  # fmt: skip
+NAMES = {option: name for name, option in SETTINGS.items()}
 PRESET = "preset"
 LONGEST_TEXT = 2000  # characters of a formula
 VARIABLES = (*(name for name in TIME_VARIABLES if name not in ("beats", "max_f")), *DESCRIPTORS)
 
 
 def shown(options: LiveOptions) -> dict[str, Any]:
-    """Return the settings of options as the page knows them: numbers, texts, or None."""
-    values = {name: getattr(options, option) for name, option in SETTINGS.items()}
+    """Return the settings as the page knows them: numbers, texts, None; none that mean nothing now."""
+    idle = meaningless(vars(options))
+    values = {name: getattr(options, option) for name, option in SETTINGS.items() if option not in idle}
     return {name: _in_json(value) for name, value in values.items()} | {PRESET: options.preset or ""}
 
 
@@ -74,12 +77,17 @@ def change(
         What could not be set, and why, in one line.
     """
     refused: dict[str, str] = {}
-    for name in sorted(wanted, key=lambda name: name != PRESET):  # what a preset sets, the others may change
+    for name in sorted(wanted, key=_rank):
         try:
             options = _set(options, name, wanted[name], start)
         except (SoundDiffusionError, ArithmeticError) as error:
             refused[name[:40]] = str(error)
     return options, refused
+
+
+def _rank(name: str) -> int:
+    """What a preset sets, the others may change; some mean nothing until another is set."""
+    return [PRESET, "seed_mode", "color_coherence", name].index(name)
 
 
 def _set(options: LiveOptions, name: str, value: Any, start: LiveOptions) -> LiveOptions:
@@ -89,11 +97,13 @@ def _set(options: LiveOptions, name: str, value: Any, start: LiveOptions) -> Liv
         raise ParameterError(f"setting {name[:40]!r}", f"one of {', '.join((*SETTINGS, PRESET))}")
     field = SETTINGS[name]
     if value is None:
-        return replace(options, **{field: getattr(start, field)})
+        return options.with_changed(**{field: getattr(start, field)})
     read = _read(_declared()[field], value)
     if isinstance(read, Schedule):
         check_live(read)
-    return replace(options, **{field: read})
+    changed = options.with_changed(**{field: read})
+    check_needs(changed)
+    return changed
 
 
 def check_live(schedule: Schedule) -> None:
@@ -136,7 +146,7 @@ def _with_preset(options: LiveOptions, name: Any, start: LiveOptions) -> LiveOpt
     """Set what a preset sets, and bring back what it does not."""
     kept = {field: getattr(options, field) for field in ("feature", "window", "fps", "seed")}
     if name in ("", None):
-        return replace(start, preset=None, **kept)
+        return start.with_changed(preset=None, **kept)
     if name not in preset_names():  # a path on disk is none of the page's business
         raise ParameterError(f"preset {str(name)[:40]!r}", f"one of {', '.join(preset_names())}")
     preset = read_preset(name)
@@ -149,7 +159,7 @@ def _with_preset(options: LiveOptions, name: Any, start: LiveOptions) -> LiveOpt
     for value in told.values():
         if isinstance(value, Schedule):
             check_live(value)
-    return replace(start, **kept | told, preset=name)
+    return start.with_changed(**kept | told, preset=name)
 
 
 def _declared() -> dict[str, Option]:

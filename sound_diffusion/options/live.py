@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
-from sound_diffusion.film.noise import MOVING, SEED_MODES
+from sound_diffusion.film.noise import SEED_MODES
+from sound_diffusion.model.find import ModelDefaults
 from sound_diffusion.options.common import picture_option
 from sound_diffusion.options.declaration import above, at_least, fraction, option, within
 from sound_diffusion.options.films import FilmOptions
 
 PAGE = "page"
+CIRCLE_SECONDS = Fraction(30)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +29,7 @@ class LiveOptions(FilmOptions):
             "paths", "input_folder", "from_file", "skip_existing", "offset", "duration", "mode",
             "textpromptend", "prompts", "interpolation", "series", "describe", "export_schedule",
             "allow_flashing", "batch_size", "preview", "output", "audio", "keep_frames", "force", "wait",
-            "walk_rate", "loop", "loop_seconds", "interpolate", "spacing", "pace", "cadence", "bend",
-            "shard",
+            "loop", "interpolate", "spacing", "pace", "cadence", "bend", "shard",
         }
     )  # fmt: skip
 
@@ -42,8 +43,9 @@ class LiveOptions(FilmOptions):
     )
     seed_mode: str | None = picture_option(
         None,
-        "seed of each frame (default: the model's, else increment)",
-        choices=tuple(mode for mode in SEED_MODES if mode not in MOVING),
+        "noise of each frame (default: the model's, else increment); walk and circle go on from frame to "
+        f"frame, circle in --loop-seconds (default: {CIRCLE_SECONDS})",
+        choices=SEED_MODES,
     )
     size: int | None = option(None, "height and width, for --H and --W", metavar="PIXELS", group="model")
     host: str = option(
@@ -68,3 +70,27 @@ class LiveOptions(FilmOptions):
             if flag == "--size" and (equals or following)
         ]
         return [*(f"{side}={sizes[-1]}" for side in ("--H", "--W") if sizes), *expanded]
+
+    def completed(self, settings: Mapping[str, Any], defaults: ModelDefaults) -> Self:
+        """Fill in the time of a circle, which has no end to be told by."""
+        done = super().completed(settings, defaults)
+        circles = done.seed_mode == "circle" and done.loop_seconds is None
+        return replace(done, loop_seconds=CIRCLE_SECONDS) if circles else done
+
+    def with_changed(self, **changed: Any) -> Self:
+        """Change some of them; those that mean nothing any more go back to what they are by default."""
+        declared = {each.name: each for each in fields(self) if each.init}
+        values = {name: getattr(self, name) for name in declared} | changed
+        forgotten = meaningless(values) - changed.keys()
+        return type(self)(**values | {name: declared[name].default for name in forgotten})
+
+
+def meaningless(values: Mapping[str, Any]) -> set[str]:
+    """Name the options that mean nothing beside the others, and may not be set then."""
+    means_something = {
+        "text_weight": values["textprompt"] is not None and values["textstrength"] is None,
+        "color_strength": values["color_coherence"] != "none",
+        "walk_rate": values["seed_mode"] == "walk",
+        "loop_seconds": values["seed_mode"] == "circle",
+    }
+    return {name for name, does in means_something.items() if not does}

@@ -6,8 +6,8 @@ const PAUSE = 350; // ms without a key after which what is typed counts
 const TOLD_EVERY = 40; // ms, while a slider is dragged
 
 /**
- * Those with a step are schedules: a number on a slider, or a formula as text. What may be chosen, and what every number may
- * be, is the program's to say: a slider shows the part of it that is of use.
+ * Those with a step are schedules: a number on a slider, or a formula as text. What may be chosen, what every number may be,
+ * and which settings mean something now, is the program's to say: a slider shows the part of it that is of use.
  */
 const GROUPS = [
   {
@@ -20,7 +20,10 @@ const GROUPS = [
       { name: "window", label: "Window", hint: "seconds of sound in a picture", least: 0.05, most: 4, step: 0.05, number: true },
       { name: "feature", label: "Feature", choice: true },
       { name: "seed", label: "Seed", integer: true },
-      { name: "seed_mode", label: "Seeds of the pictures", choice: true },
+      { name: "seed_mode", label: "Noise of the pictures", choice: true },
+      { name: "walk_rate", label: "Walk", hint: "seeds a second", with: "seed_mode", least: 0, most: 4, step: 0.05 },
+      { name: "loop_seconds", label: "Once round", hint: "seconds", with: "seed_mode", least: 1, most: 120, step: 1, number: true },
+      { name: "text_weight", label: "Text", hint: "how much the words count beside the sound", least: 0, most: 1, step: 0.01 },
     ],
   },
   {
@@ -34,7 +37,7 @@ const GROUPS = [
       { name: "noise", label: "Noise", least: 0, most: 0.5, step: 0.005 },
       { name: "sharpen", label: "Sharpen", least: 0, most: 1, step: 0.05, number: true },
       { name: "color_coherence", label: "Keep the first colours", choice: true },
-      { name: "color_strength", label: "How much of them", least: 0, most: 1, step: 0.05, number: true },
+      { name: "color_strength", label: "How much of them", with: "color_coherence", least: 0, most: 1, step: 0.05, number: true },
       { name: "fps", label: "Most pictures a second", least: 1, most: 60, step: 1, number: true },
     ],
   },
@@ -71,9 +74,10 @@ export class Controls {
     control.field.name = name;
     control.field.setAttribute("aria-describedby", `${name}-hint ${name}-why`);
     control.field.addEventListener("focus", () => (this.focused = declared.step && !declared.number ? control : this.focused));
-    this.controls.set(name, { ...control, declared, note, why });
     const heading = element("label", { textContent: label, htmlFor: control.field.id });
-    return element("div", { className: `control ${declared.step ? "schedule" : ""}` }, heading, control.row, note, why);
+    const box = element("div", { className: `control ${declared.step ? "schedule" : ""}` }, heading, control.row, note, why);
+    this.controls.set(name, { ...control, declared, note, why, box });
+    return box;
   }
 
   /** Names that formulas may use; pressing one writes it. */
@@ -90,9 +94,15 @@ export class Controls {
       // It decides the others anew, but for those that say what is heard.
       const kept = ["preset", "feature", "window", "fps", "seed"];
       this.changed = Object.fromEntries(Object.entries(this.changed).filter(([each]) => kept.includes(each)));
+      for (const each of this.controls.keys()) if (!kept.includes(each)) this.complain(each, "");
+    }
+    this.untold = { ...this.untold, [name]: value };
+    for (const [each, { declared }] of this.controls) {
+      if (declared.with !== name) continue;
+      delete this.changed[each]; // it may mean nothing any more
+      delete this.untold[each];
     }
     this.complain(name, "");
-    this.untold = { ...this.untold, [name]: value };
     this.timer ??= setTimeout(() => this.tell(), TOLD_EVERY);
   }
 
@@ -118,9 +128,13 @@ export class Controls {
 
   /** @param {object} state of the program */
   show(state) {
+    this.state = state;
     for (const [name, control] of this.controls) {
       if (control.offer) control.offer(state.choices?.[name] ?? []);
       const value = state.settings[name];
+      control.box.hidden = value === undefined; // it means nothing beside the others
+      if (value !== control.known) this.complain(name, ""); // that was of another value
+      control.known = value;
       const unfinished = control.row.contains(document.activeElement) || control.why.textContent;
       if (value !== undefined && !unfinished) control.show(value ?? "");
       if (control.declared.choice) control.note.textContent = state.descriptions?.[control.field.value] ?? "";
@@ -149,7 +163,9 @@ export class Controls {
 
   /** Say why a setting is not used. */
   refuse(name, message) {
-    delete this.changed[name];
+    const { settings, defaults } = this.state;
+    if (settings[name] === defaults[name]) delete this.changed[name];
+    else this.changed[name] = settings[name];
     this.complain(name, message);
   }
 }
@@ -175,7 +191,11 @@ function slider({ label, least, most, step, number }, onChange) {
     row.parentElement?.classList.toggle("formula", formula && !number);
     if (!formula) range.value = field.value;
   };
-  const tell = () => field.value.trim() !== "" && onChange(field.value.trim());
+  let told = "";
+  const tell = () => {
+    const text = field.value.trim();
+    if (text !== "" && text !== told) onChange((told = text));
+  };
   let timer = 0;
   range.addEventListener("input", () => {
     field.value = range.value;
@@ -192,6 +212,7 @@ function slider({ label, least, most, step, number }, onChange) {
   });
   const show = (value) => {
     field.value = typeof value === "number" ? Number(value.toPrecision(6)) : value;
+    told = field.value;
     arrange();
   };
   return { row, field, show };

@@ -2,7 +2,7 @@
 
 import { byId, element } from "./elements.js";
 
-const TYPING = "input:not([type=checkbox]), textarea, select, [contenteditable]";
+const TYPING = "input:not([type=checkbox], [type=range]), textarea, select, [contenteditable]";
 
 /**
  * @param {{key: string, shown?: string, does: string, act: () => void}[]} keys an entry without `does` is not listed
@@ -16,6 +16,7 @@ export function listen(keys) {
   }
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches(TYPING)) return;
+    if (event.key.startsWith("Arrow") && event.target.matches("input")) return; // it moves them
     if (event.key === " " && event.target.matches("button, summary, input")) return; // it presses them
     const entry = keys.find(({ key }) => key === event.key.toLowerCase());
     if (!entry || byId("help").open || (!on.checked && event.key !== "Escape")) return;
