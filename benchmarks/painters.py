@@ -20,7 +20,8 @@ import audio2video
 from benchmarks.correspondence import Student, teacher
 from sound_diffusion.constants import SAMPLE_RATE, SD1_WIDTH
 from sound_diffusion.film.timeline import Timeline, frame_features
-from sound_diffusion.model.find import find_model, read_defaults
+from sound_diffusion.model.defaults import read_defaults
+from sound_diffusion.model.find import find_model
 from sound_diffusion.options import FilmOptions
 from sound_diffusion.sound.features import extract
 from sound_diffusion.starting_pictures import load_picture
@@ -71,7 +72,7 @@ class Painter:
 
     def _teacher_film(self, y: np.ndarray) -> np.ndarray:
         """Render every frame by itself, all with one seed."""
-        options, window = FilmOptions(), self.window or read_defaults(find_model(self.model)).window
+        options, window = FilmOptions(), self.window or read_defaults(find_model(self.model).path).window
         timeline = Timeline(
             n_samples=len(y), fps=options.fps, window=None if window is None else Fraction(str(window))
         )

@@ -43,6 +43,11 @@ class SoundDiffusionError(Exception):
         return " ".join(message.split())
 
 
+def reason_of(error: BaseException) -> str:
+    """Say in one line what an error of another library says."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 class ParameterError(SoundDiffusionError, ValueError):
     """A flag or an argument has a value that cannot be used."""
 

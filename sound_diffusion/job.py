@@ -11,7 +11,8 @@ from sound_diffusion.conditioning import Words
 from sound_diffusion.errors import ModelError
 from sound_diffusion.files import check_place
 from sound_diffusion.film.schedules import Schedule
-from sound_diffusion.model.find import ModelDefaults, find_model, read_defaults, read_width, reads_text
+from sound_diffusion.model.defaults import ModelDefaults, read_defaults, read_width, reads_text
+from sound_diffusion.model.find import find_model
 from sound_diffusion.model.load import load_model
 from sound_diffusion.model.model import Model
 from sound_diffusion.options import Options
@@ -70,7 +71,7 @@ class Job(Generic[AnyOptions]):
             If the options and the model do not go together, or the picture to start from cannot be read.
         """
         check_place(options.folder)
-        defaults = read_defaults(find_model(options.model))
+        defaults = read_defaults(find_model(options.model).path)
         options = options.with_declared(defaults)
         wanted = {name: getattr(options, name) for name in PAINTED if hasattr(options, name)}
         scheduled = {name: value for name, value in wanted.items() if isinstance(value, Schedule)}
@@ -102,7 +103,7 @@ class Job(Generic[AnyOptions]):
     @property
     def columns(self) -> int | None:
         """Columns D of the model's embeddings, if they can be told before it is loaded."""
-        return read_width(find_model(self.options.model))
+        return read_width(find_model(self.options.model).path)
 
     @cached_property
     def model(self) -> Model:
@@ -117,12 +118,13 @@ class Job(Generic[AnyOptions]):
             lora_strength=options.lora_strength,
             low_memory=options.low_memory,
             safety_checker=options.safety_checker,
+            compiled=options.compile,
         )
 
 
 def _check_reader(options: Options) -> None:
     """Refuse words for a model that cannot read them, before it is loaded."""
-    if options.texts and not reads_text(find_model(options.model)):
+    if options.texts and not reads_text(find_model(options.model).path):
         raise ModelError(
             f"model {options.model}: no text encoder, so that it cannot read {options.texts[0][:50]!r}",
             "a Stable Diffusion model",

@@ -8,9 +8,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
 from sound_diffusion.errors import OutOfMemoryError, PaintingError
 from sound_diffusion.model.model import Model
 from sound_diffusion.options import verify
@@ -140,7 +137,7 @@ def decode_latents(model: Model, latents: torch.Tensor, seeds: Sequence[Seed] = 
         if getattr(pipeline, "safety_checker", None) is not None:
             decoded, flagged = pipeline.run_safety_checker(decoded, model.device, pipeline.unet.dtype)
     in_range = [not each for each in flagged or [False] * len(decoded)]
-    pixels = pipeline.image_processor.postprocess(decoded, output_type="np", do_denormalize=in_range)
+    pixels = pipeline.image_processor.postprocess(decoded, output_type="pt", do_denormalize=in_range)
     names = [f"seed {seed}" for seed in seeds if isinstance(seed, int)]
     names = names if len(names) == len(pixels) else [f"number {number + 1}" for number in range(len(pixels))]
     for name, fits in zip(names, in_range, strict=True):
@@ -216,10 +213,14 @@ def _statistics(model: Model, latents: torch.Tensor) -> tuple[Any, Any]:
     return mean, deviation
 
 
-def _to_picture(pixels: npt.NDArray[Any], name: str, model: Model) -> Image.Image:
+def _to_picture(pixels: torch.Tensor, name: str, model: Model) -> Image.Image:
+    """Make a picture of pixels of shape (3, height, width) in [0, 1]."""
+    import torch
     from PIL import Image
 
-    if not np.isfinite(pixels).all():
+    if not pixels.isfinite().all():
         remedy = "use --precision full" if model.precision != "full" else "lower --scale or change --scaling"
         raise PaintingError(f"the picture of {name} holds NaN", "finite pixels", remedy)
-    return Image.fromarray((pixels * 255).round().astype(np.uint8))
+    # Rounded where they are: a byte each has to be fetched from a GPU.
+    rounded = (pixels.float() * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous()
+    return Image.fromarray(rounded.cpu().numpy())

@@ -17,7 +17,7 @@ from sound_diffusion.errors import OutputError, ParameterError, SoundDiffusionEr
 from sound_diffusion.film.prompts import PromptSchedule
 from sound_diffusion.film.schedules import Schedule
 from sound_diffusion.installation import as_typed
-from sound_diffusion.model.find import WEIGHT_SUFFIXES, find_model, fingerprint, model_name
+from sound_diffusion.model.find import CHECKPOINT_SUFFIXES, find_model
 from sound_diffusion.options import FilmOptions, Options, PictureOptions, all_options, options_of
 from sound_diffusion.sound.audio import hash_file
 
@@ -62,8 +62,8 @@ def option_entries(options: Options) -> dict[str, Any]:
         if not each.decides or each.entry == "sound":
             continue
         entries |= file_entries(each.entry, value) if each.is_file else {each.entry: _in_json(value)}
-    found = {"model": model_name(options.model), "model_fingerprint": fingerprint(find_model(options.model))}
-    return entries | found
+    location = find_model(options.model)
+    return entries | {"model": location.name, "model_fingerprint": location.fingerprint()}
 
 
 def _in_json(value: Any) -> Any:
@@ -142,7 +142,7 @@ def parameters_text(recipe: Mapping[str, Any]) -> str:
 def _model_title(model: str) -> str:
     """Name a model without folders, and without the suffix of a checkpoint; other dots belong to its name."""
     path = Path(model)
-    return path.stem if path.suffix.lower() in WEIGHT_SUFFIXES else path.name
+    return path.stem if path.suffix.lower() in CHECKPOINT_SUFFIXES else path.name
 
 
 def _quoted(text: str) -> str:
@@ -254,7 +254,8 @@ def changes_since(recipe: Mapping[str, Any]) -> list[str]:
             elif hash_file(file) != digest:
                 changes.append(f"{path} has changed")
     with contextlib.suppress(SoundDiffusionError):
-        if recipe.get("model_fingerprint") not in (None, fingerprint(find_model(str(recipe.get("model"))))):
+        location = find_model(str(recipe.get("model")))
+        if recipe.get("model_fingerprint") not in (None, location.fingerprint()):
             changes.append(f"model {recipe['model']} has changed")
     present = versions()
     for package, used in recipe.get("versions", {}).items():

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.model.find import ModelDefaults
+from sound_diffusion.model.defaults import ModelDefaults
 from sound_diffusion.options import verify
 
 
@@ -24,7 +24,7 @@ class PaintSettings:
     height, width : int
         Size in pixels, multiples of 8.
     sampler : str
-        A key of :data:`sound_diffusion.model.find.SAMPLERS`.
+        A key of :data:`sound_diffusion.model.defaults.SAMPLERS`.
     eta : float
         In [0, 1]; 0 is deterministic DDIM, 1 is DDPM. Other samplers take 0 alone.
     strength : float

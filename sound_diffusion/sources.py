@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from sound_diffusion.files import run_name, text_name
 from sound_diffusion.inputs import find_sounds
-from sound_diffusion.model.find import ModelDefaults
+from sound_diffusion.model.defaults import ModelDefaults
 from sound_diffusion.options import MATRIX_SUFFIX, Options, PictureOptions
 from sound_diffusion.recipe import file_entries
 from sound_diffusion.sound.audio import check_sound_file, load_audio, stream_audio

@@ -22,6 +22,7 @@ import audio2img as audio2img_script
 import sound_diffusion as sd
 from sound_diffusion import files, pictures, plots
 from sound_diffusion import recipe as recipes
+from sound_diffusion.model.find import OnDisk
 from sound_diffusion.recipe import read_recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -364,7 +365,7 @@ def test_files_that_all_sounds_share_are_read_once(audio2img, many_sounds, start
         return lambda path: read.append(path) or function(path)
 
     monkeypatch.setattr(recipes, "hash_file", spy(recipes.hash_file))
-    monkeypatch.setattr(recipes, "fingerprint", spy(recipes.fingerprint))
+    monkeypatch.setattr(OnDisk, "fingerprint", spy(OnDisk.fingerprint))
     paths = audio2img("--input_folder", many_sounds, "--init-img", start_picture).paths
     assert read.count(start_picture) == 1
     assert len(read) == len(set(read)) == 5  # three sounds, a picture and a model

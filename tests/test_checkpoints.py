@@ -16,8 +16,8 @@ from sound_diffusion.errors import ModelError, ParameterError  # noqa: E402
 from sound_diffusion.model import checkpoint, families  # noqa: E402
 from sound_diffusion.model.additions import load_vae  # noqa: E402
 from sound_diffusion.model.checkpoint import load_checkpoint_pipeline  # noqa: E402
+from sound_diffusion.model.defaults import read_defaults  # noqa: E402
 from sound_diffusion.model.families import CONFIGS, SD1, checkpoint_family, family_of  # noqa: E402
-from sound_diffusion.model.find import read_defaults  # noqa: E402
 from sound_diffusion.model.folders import folder_parts  # noqa: E402
 from sound_diffusion.model.tensors import StoredTensor, TensorFile, open_tensor_file, read_tensors  # noqa: E402
 from tests.tiny_checkpoints import (  # noqa: E402

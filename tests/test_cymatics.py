@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sound_diffusion.errors import ModelError
-from sound_diffusion.model.find import SAMPLERS
+from sound_diffusion.model.defaults import SAMPLERS
 from sound_diffusion.model.load import load_model
 from sound_diffusion.model.mirrored import mirrored, mirrored_scheduler
 from sound_diffusion.model.model import Model

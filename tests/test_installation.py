@@ -117,9 +117,10 @@ def test_the_installed_commands_say_how_they_are_called(environment, tmp_path):
 def test_models_are_found_in_the_wheel_and_in_the_current_folder(environment, tmp_path):
     (tmp_path / "models" / "own").mkdir(parents=True)
     (tmp_path / "models" / "own" / "model_index.json").write_text("{}")
-    code = "import sys; from sound_diffusion.model import find; print(*map(find.find_model, sys.argv[1:]))"
-    found = environment.run("python", "-c", code, "auto", "cymatics", "own", cwd=tmp_path).stdout
-    auto, cymatics, own = found.split()
+    code = "import sys; from sound_diffusion.model.find import find_model; print(find_model(sys.argv[1]))"
+    names = ("auto", "cymatics", "own")
+    found = [environment.run("python", "-c", code, name, cwd=tmp_path).stdout for name in names]
+    auto, cymatics, own = (line.strip() for line in found)
     assert auto == cymatics
     assert Path(auto).is_relative_to(environment.folder)
     assert own == os.path.join("models", "own")  # noqa: PTH118

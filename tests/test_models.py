@@ -12,14 +12,8 @@ from sound_diffusion.errors import ModelError, ParameterError
 from sound_diffusion.job import Job
 from sound_diffusion.model import find
 from sound_diffusion.model import load as loading
-from sound_diffusion.model.find import (
-    ModelDefaults,
-    find_model,
-    fingerprint,
-    model_name,
-    read_defaults,
-    read_width,
-)
+from sound_diffusion.model.defaults import ModelDefaults, read_defaults, read_width
+from sound_diffusion.model.find import find_model
 from sound_diffusion.model.load import load_model
 from sound_diffusion.model.model import Model
 from sound_diffusion.options import FilmOptions, PictureOptions
@@ -44,13 +38,13 @@ def models_folder(tmp_path, monkeypatch):
 
 
 def test_auto_is_the_users_checkpoint_or_else_the_embedded_model(models_folder):
-    assert find_model("auto") == models_folder / "cymatics"
+    assert find_model("auto").path == models_folder / "cymatics"
     checkpoint = models_folder / "ldm" / "stable-diffusion-v1" / "model.ckpt"
     checkpoint.parent.mkdir(parents=True)
     checkpoint.touch()
-    assert find_model("auto") == checkpoint
-    assert model_name("auto") == "ldm/stable-diffusion-v1/model.ckpt"
-    assert find_model(model_name("auto")) == checkpoint
+    assert find_model("auto").path == checkpoint
+    assert find_model("auto").name == "ldm/stable-diffusion-v1/model.ckpt"
+    assert find_model(find_model("auto").name).path == checkpoint
 
 
 def test_models_of_the_current_folder_have_names_too(models_folder, tmp_path):
@@ -58,26 +52,25 @@ def test_models_of_the_current_folder_have_names_too(models_folder, tmp_path):
     for path in (checkpoint, Path("models", "mine", "model_index.json"), Path("models", "own", "other.ckpt")):
         path.parent.mkdir(parents=True)
         path.touch()
-    assert find_model("mine") == Path("models", "mine")
-    assert model_name("mine") == model_name("models/mine") == "mine"
-    assert find_model("own") == models_folder / "own"
-    assert find_model("auto") == checkpoint
-    assert model_name("auto") == "ldm/stable-diffusion-v1/model.ckpt"
-    assert find_model(model_name("auto")) == checkpoint
+    assert find_model("mine").path == Path("models", "mine")
+    assert find_model("mine").name == find_model("models/mine").name == "mine"
+    assert find_model("own").path == models_folder / "own"
+    assert find_model("auto").path == checkpoint
+    assert find_model("auto").name == "ldm/stable-diffusion-v1/model.ckpt"
+    assert find_model(find_model("auto").name).path == checkpoint
 
 
 def test_names_paths_and_hub_ids(models_folder, tmp_path, monkeypatch):
-    assert find_model("own") == models_folder / "own"
-    assert find_model(str(models_folder / "own")) == models_folder / "own"
-    assert model_name(str(models_folder / "own")) == "own"
+    assert find_model("own").path == models_folder / "own"
+    assert find_model(str(models_folder / "own")).path == models_folder / "own"
+    assert find_model(str(models_folder / "own")).name == "own"
     for name in ("own.safetensors", "own.ckpt"):
         (tmp_path / name).touch()
-        assert find_model(str(tmp_path / name)) == tmp_path / name
-        assert model_name(str(tmp_path / name)) == str(tmp_path / name)
-    assert find_model("stabilityai/sd-turbo") == "stabilityai/sd-turbo"
-    assert model_name("stabilityai/sd-turbo") == "stabilityai/sd-turbo"
+        assert find_model(str(tmp_path / name)).path == tmp_path / name
+        assert find_model(str(tmp_path / name)).name == str(tmp_path / name)
+    assert find_model("stabilityai/sd-turbo").name == "stabilityai/sd-turbo"
     monkeypatch.chdir(models_folder)
-    assert find_model("own").resolve() == models_folder / "own"
+    assert find_model("own").path.resolve() == models_folder / "own"
 
 
 @pytest.mark.parametrize("name", ["nothing", "no/such/folder", "gone/model.ckpt", "a b/c"])
@@ -91,7 +84,7 @@ def test_what_is_there_but_no_model(models_folder, tmp_path):
     with pytest.raises(ModelError, match="not a diffusers folder"):
         find_model(str(tmp_path))
     with pytest.raises(ModelError, match=r"notes\.txt"):
-        read_defaults(find_model(str(tmp_path / "notes.txt")))
+        read_defaults(find_model(str(tmp_path / "notes.txt")).path)
 
 
 def test_a_mistyped_path_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
@@ -182,13 +175,13 @@ def test_bad_declaration(tmp_path, text):
 
 def test_fingerprint_changes_with_the_weights(tiny_model_folder, tmp_path):
     folder = shutil.copytree(tiny_model_folder, tmp_path / "tiny")
-    before = fingerprint(folder)
-    assert before == fingerprint(folder)
+    before = find_model(str(folder)).fingerprint()
+    assert before == find_model(str(folder)).fingerprint()
     weights = next(folder.rglob("unet/*.safetensors"))
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
-    assert fingerprint(folder) != before
+    assert find_model(str(folder)).fingerprint() != before
 
 
 # --- the hub
@@ -237,20 +230,19 @@ def hub(tiny_model_folder, tmp_path, monkeypatch):
 
 
 def test_the_first_run_with_a_hub_id_has_the_defaults_of_the_second(hub, tiny_model_folder):
-    assert find_model("some/hub-id") == "some/hub-id"
-    assert model_name("some/hub-id") == "some/hub-id"
+    assert find_model("some/hub-id").name == "some/hub-id"
     assert hub.downloads == []
-    first = read_defaults("some/hub-id")
+    first = read_defaults(find_model("some/hub-id").path)
     assert not list(hub.snapshot.rglob("*.safetensors"))
     shutil.copytree(hub.repository, hub.snapshot, dirs_exist_ok=True)
     hub.is_reachable = False
-    assert first == read_defaults("some/hub-id") == read_defaults(tiny_model_folder)
-    assert read_width("some/hub-id") == 32
+    assert first == read_defaults(find_model("some/hub-id").path) == read_defaults(tiny_model_folder)
+    assert read_width(find_model("some/hub-id").path) == 32
     assert len(hub.downloads) == 1
 
 
 def test_a_sound_encoder_on_the_hub_is_downloaded_with_the_weights(hub):
-    read_defaults("some/hub-id")
+    read_defaults(find_model("some/hub-id").path)
     shutil.copytree(
         hub.repository, hub.snapshot, ignore=shutil.ignore_patterns("sound_encoder"), dirs_exist_ok=True
     )
@@ -264,7 +256,7 @@ def test_a_latent_consistency_model_on_the_hub_is_known_at_once(hub):
     (hub.repository / "sound_diffusion.json").unlink()
     path = hub.repository / "scheduler" / "scheduler_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"_class_name": "LCMScheduler"}))
-    defaults = read_defaults("some/hub-id")
+    defaults = read_defaults(find_model("some/hub-id").path)
     assert (defaults.sampler, defaults.steps, defaults.guidance, defaults.height) == ("lcm", 4, 1.0, 64)
 
 
@@ -274,7 +266,7 @@ def test_a_snapshot_need_not_hold_what_no_one_loads(hub):
     from huggingface_hub._tree_cache import TreeCacheEntry, write_tree_cache
     from huggingface_hub.errors import IncompleteSnapshotError
 
-    before = read_defaults("some/hub-id")
+    before = read_defaults(find_model("some/hub-id").path)
     present = [path.relative_to(hub.snapshot).as_posix() for path in hub.snapshot.rglob("*.json")]
     entries = {
         name: TreeCacheEntry(size=1, blob_id="0" * 40) for name in [*present, "unet/flax_model.msgpack"]
@@ -283,14 +275,14 @@ def test_a_snapshot_need_not_hold_what_no_one_loads(hub):
     with pytest.raises(IncompleteSnapshotError):
         snapshot_download("some/hub-id", local_files_only=True)
     hub.is_reachable = False
-    assert read_defaults("some/hub-id") == before
+    assert read_defaults(find_model("some/hub-id").path) == before
 
 
 def test_the_fingerprint_of_a_model_on_the_hub_is_its_commit(hub):
-    assert fingerprint("some/hub-id") is None
+    assert find_model("some/hub-id").fingerprint() is None
     assert hub.downloads == []
-    read_defaults("some/hub-id")
-    assert fingerprint("some/hub-id") == COMMIT
+    read_defaults(find_model("some/hub-id").path)
+    assert find_model("some/hub-id").fingerprint() == COMMIT
 
 
 def test_a_model_on_the_hub_is_loaded_from_the_cache(hub):
@@ -306,7 +298,7 @@ def test_weights_are_downloaded_once_and_only_those_that_are_read(hub, caplog):
     """Of the commit whose settings were read, with no other form of them and nothing that is not loaded."""
     for name in ("model.ckpt", "unet/diffusion_pytorch_model.fp16.safetensors", "unet/flax_model.msgpack"):
         (hub.repository / name).write_bytes(b"gigabytes")
-    read_defaults("some/hub-id")
+    read_defaults(find_model("some/hub-id").path)
     model = load_model("some/hub-id", device="cpu")
     assert model.width == 32
     assert "downloading some/hub-id" in caplog.text
@@ -324,7 +316,7 @@ def test_a_model_on_the_hub_that_has_a_variant_alone(hub):
 
 
 def test_weights_that_cannot_be_downloaded_are_named_in_one_line(hub):
-    read_defaults("some/hub-id")
+    read_defaults(find_model("some/hub-id").path)
     hub.is_reachable = False
     with pytest.raises(ModelError, match=r"some/hub-id: not in the hub's cache.*ConnectError") as caught:
         load_model("some/hub-id", device="cpu")
@@ -335,7 +327,7 @@ def test_weights_that_cannot_be_downloaded_are_named_in_one_line(hub):
 def test_what_cannot_be_downloaded_is_named_in_one_line(hub, name):
     hub.is_reachable = False
     with pytest.raises(ModelError, match=rf"model {name}: not in the hub's cache.*ConnectError") as caught:
-        read_defaults(name)
+        read_defaults(find_model(name).path)
     assert "\n" not in str(caught.value)
     assert hub.downloads == []
 
@@ -343,7 +335,7 @@ def test_what_cannot_be_downloaded_is_named_in_one_line(hub, name):
 def test_a_repository_of_something_else_is_named(hub):
     (hub.repository / "model_index.json").unlink()
     with pytest.raises(ModelError, match=r"some/hub-id: no model_index.json"):
-        read_defaults("some/hub-id")
+        read_defaults(find_model("some/hub-id").path)
 
 
 # --- precision

@@ -40,6 +40,7 @@ VALUES = {
     "safety_checker": True,
     "device": "cpu",
     "precision": "full",
+    "compile": True,
     "steps": 7,
     "sampler": "plms",
     "eta": 0.5,

@@ -15,7 +15,7 @@ from sound_diffusion.conditioning import condition_embedding  # noqa: E402
 from sound_diffusion.film.noise import NoiseMaker, NoisePoint  # noqa: E402
 from sound_diffusion.interpolation import slerp  # noqa: E402
 from sound_diffusion.latents import decode_latents  # noqa: E402
-from sound_diffusion.model.find import SAMPLERS, ModelDefaults  # noqa: E402
+from sound_diffusion.model.defaults import SAMPLERS, ModelDefaults  # noqa: E402
 from sound_diffusion.model.load import load_model  # noqa: E402
 from sound_diffusion.model.model import Model  # noqa: E402
 from sound_diffusion.painting import paint_batch, paint_latents  # noqa: E402

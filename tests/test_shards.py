@@ -8,7 +8,7 @@ from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.controls import Controls
 from sound_diffusion.film.segments import divide
 from sound_diffusion.film.timeline import Timeline
-from sound_diffusion.model.find import ModelDefaults
+from sound_diffusion.model.defaults import ModelDefaults
 from sound_diffusion.options import FilmOptions
 from sound_diffusion.shards import Shard
 

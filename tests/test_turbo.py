@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sound_diffusion.model.find import read_defaults
+from sound_diffusion.model.defaults import read_defaults
 
 TURBO = {"_class_name": "EulerAncestralDiscreteScheduler", "timestep_spacing": "trailing"}
 

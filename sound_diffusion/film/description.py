@@ -15,7 +15,8 @@ from sound_diffusion.film.timeline import Timeline
 from sound_diffusion.film.variables import Variables
 from sound_diffusion.inputs import each_input, find_sounds
 from sound_diffusion.job import Job
-from sound_diffusion.model.find import find_model, read_defaults
+from sound_diffusion.model.defaults import read_defaults
+from sound_diffusion.model.find import find_model
 from sound_diffusion.options import FilmOptions, options_of
 from sound_diffusion.options.films import SCHEDULED
 from sound_diffusion.plots import plot_schedules, sound_overview
@@ -53,7 +54,7 @@ def describe_films(options: FilmOptions) -> Iterator[str]:
 
 
 def _declared(options: FilmOptions) -> FilmOptions:
-    return options.with_declared(read_defaults(find_model(options.model)))
+    return options.with_declared(read_defaults(find_model(options.model).path))
 
 
 def _export(sound: SoundSource, options: FilmOptions, wanted: dict[str, Schedule]) -> Iterator[str]:

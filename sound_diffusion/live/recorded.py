@@ -17,7 +17,7 @@ from sound_diffusion.errors import OutputError, ParameterError
 from sound_diffusion.files import write_atomically
 from sound_diffusion.job import Job
 from sound_diffusion.live.chain import Chain, Painted
-from sound_diffusion.model.find import ModelDefaults
+from sound_diffusion.model.defaults import ModelDefaults
 from sound_diffusion.model.model import Model
 from sound_diffusion.options import FilmOptions, LiveOptions, Option, options_of
 from sound_diffusion.options.films import SCHEDULED

@@ -25,7 +25,7 @@ from sound_diffusion.film.video import Film, SoundTrack, encode_film
 from sound_diffusion.live.chain import LiveJob, Painted
 from sound_diffusion.live.hearing import FULL_SCALE
 from sound_diffusion.live.recorded import SESSION, Recorded, film_command
-from sound_diffusion.model.find import ModelDefaults
+from sound_diffusion.model.defaults import ModelDefaults
 from sound_diffusion.options import LiveOptions
 from sound_diffusion.recipe import option_entries, versions
 from sound_diffusion.typing import FloatArray

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sound_diffusion.errors import ModelError
+from sound_diffusion.errors import ModelError, reason_of
 from sound_diffusion.model.checkpoint import filled, load_vae_part
 from sound_diffusion.model.families import VAE
+from sound_diffusion.model.folders import read_json
 from sound_diffusion.model.lora import EXPECTED, LoraLayer, LoraLayers, check_kind, fitted
-from sound_diffusion.model.tensors import open_tensor_file, printable, read_tensors
+from sound_diffusion.model.tensors import TensorFile, open_tensor_file, printable, read_tensors
 
 if TYPE_CHECKING:
     import torch
 
+PUBLISHED_VAE = "decoder.mid.attn_1.q.weight"
 DIFFUSERS_VAE = "encoder.down_blocks.0.resnets.0.conv1.weight"
 DIFFUSERS_TINY = "decoder.layers.0.weight"
 TINY = "3.conv.0.weight"  # in either of the two files that taesd is published as
@@ -43,45 +44,33 @@ def load_vae(path: Path, like: Any) -> Any:
         If the file is unsafe, damaged, or holds no VAE for this model.
     """
     file = open_tensor_file(path)
-    for prefix in (VAE, ""):
-        if f"{prefix}decoder.mid.attn_1.q.weight" in file.tensors:
-            vae = load_vae_part(file, prefix, like.config, like.dtype)
-            break
-    else:
-        if DIFFUSERS_TINY in file.tensors or TINY in file.tensors:
-            return _load_tiny(path, like)
-        if DIFFUSERS_VAE not in file.tensors:
-            raise ModelError(f"{path}: holds no VAE", "a VAE in the layout of Stable Diffusion or diffusers")
+    prefix = next((each for each in (VAE, "") if f"{each}{PUBLISHED_VAE}" in file.tensors), None)
+    if prefix is not None:
+        kind, vae = "VAE", load_vae_part(file, prefix, like.config, like.dtype)
+    elif DIFFUSERS_TINY in file.tensors or TINY in file.tensors:
+        kind, vae = "tiny autoencoder", _load_tiny(file, like.dtype)
+    elif DIFFUSERS_VAE in file.tensors:
         tensors = read_tensors(file, like.dtype)
-        vae = filled(lambda: type(like).from_config(like.config), tensors, f"{path}: VAE")
+        kind, vae = "VAE", filled(lambda: type(like).from_config(like.config), tensors, f"{path}: VAE")
+    else:
+        raise ModelError(f"{path}: holds no VAE", "a VAE in the layout of Stable Diffusion or diffusers")
     if vae.config.latent_channels != like.config.latent_channels:
         raise ModelError(
-            f"{path}: a VAE of {vae.config.latent_channels} latent channels", f"{like.config.latent_channels}"
-        )
-    return vae
-
-
-def _load_tiny(path: Path, like: Any) -> Any:
-    """Load a tiny autoencoder, whose latents are those that the UNet knows."""
-    from diffusers import AutoencoderTiny
-
-    file = open_tensor_file(path)
-    tensors = read_tensors(file, like.dtype)
-    if TINY in file.tensors:
-        tensors = _taesd(path, like.dtype)
-    config = path.with_name("config.json")
-    try:
-        declared = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{config}: cannot be read ({error})", "JSON") from error
-    options = declared if declared.get("_class_name") == "AutoencoderTiny" else {}
-    vae = filled(lambda: AutoencoderTiny.from_config(options), tensors, f"{path}: tiny autoencoder")
-    if vae.config.latent_channels != like.config.latent_channels:
-        raise ModelError(
-            f"{path}: a tiny autoencoder of {vae.config.latent_channels} latent channels",
+            f"{path}: a {kind} of {vae.config.latent_channels} latent channels",
             f"{like.config.latent_channels}",
         )
     return vae
+
+
+def _load_tiny(file: TensorFile, dtype: torch.dtype) -> Any:
+    """Load a tiny autoencoder, whose latents are those that the UNet knows."""
+    from diffusers import AutoencoderTiny
+
+    tensors = _taesd(file.path, dtype) if TINY in file.tensors else read_tensors(file, dtype)
+    config = file.path.with_name("config.json")
+    declared = read_json(config) if config.is_file() else {}
+    options = declared if declared.get("_class_name") == "AutoencoderTiny" else {}
+    return filled(lambda: AutoencoderTiny.from_config(options), tensors, f"{file.path}: tiny autoencoder")
 
 
 def _taesd(path: Path, dtype: torch.dtype) -> dict[str, torch.Tensor]:
@@ -136,8 +125,7 @@ def add_lora(pipeline: Any, path: Path, strength: float = 1.0) -> None:
         _fuse(pipeline, plain, tensors, strength)
         _fuse_dora(pipeline, dora, tensors, strength)
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{path}: cannot be added ({reason})", EXPECTED) from error
+        raise ModelError(f"{path}: cannot be added ({reason_of(error)})", EXPECTED) from error
 
 
 def _with_prefix(name: str) -> str:

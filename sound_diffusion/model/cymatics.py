@@ -7,13 +7,11 @@ Any model whose sound_diffusion.json declares ``sound_encoder`` or ``mirrored_no
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from sound_diffusion.model.find import settings_folder
-from sound_diffusion.model.hub import fetch_parts
+from sound_diffusion.model.find import Location
 from sound_diffusion.model.mirrored import mirrored_pipeline, mirrored_scheduler
 from sound_diffusion.model.model import Model
 from sound_diffusion.model.sound_encoder import SOUND_ENCODER, SoundEncoder, load_sound_encoder
@@ -53,7 +51,7 @@ class CymaticsModel(Model):
         return mirrored_scheduler(plain) if self.defaults.mirrored_noise else plain
 
 
-def as_cymatics(model: Model, location: Path | str) -> CymaticsModel:
+def as_cymatics(model: Model, location: Location) -> CymaticsModel:
     """Give the loaded model at a location what its declaration asks for.
 
     A sound encoder that is on the hub and not in the cache is downloaded.
@@ -65,9 +63,7 @@ def as_cymatics(model: Model, location: Path | str) -> CymaticsModel:
     """
     encoder = None
     if model.defaults.sound_encoder:
-        folder = settings_folder(location)
-        if isinstance(location, str):
-            fetch_parts(location, folder, [SOUND_ENCODER])
-        encoder = load_sound_encoder(folder / SOUND_ENCODER, model.width)
+        location.fetch([SOUND_ENCODER])
+        encoder = load_sound_encoder(location.path / SOUND_ENCODER, model.width)
     same = {field.name: getattr(model, field.name) for field in fields(model)}
     return CymaticsModel(**same, sound_encoder=encoder)

@@ -38,6 +38,17 @@ WEIGHTS = re.compile(
 """Files of weights: diffusers once wrote the variant behind the number of the shard."""
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Read an object from a file in JSON; ModelError where there is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read ({error})", "JSON") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: a {type(content).__name__}", "an object")
+    return content
+
+
 def read_index(folder: Path) -> dict[str, list[str | None]]:
     """Read which parts a model has: for each its library and its class, two None for a part that it lacks.
 
@@ -55,10 +66,7 @@ def read_index(folder: Path) -> dict[str, list[str | None]]:
     ModelError
         If it cannot be read.
     """
-    try:
-        index = dict(json.loads((folder / INDEX_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise ModelError(f"{folder / INDEX_FILE}: cannot be read ({error})", "JSON") from error
+    index = read_json(folder / INDEX_FILE)
     return {name: entry for name, entry in index.items() if isinstance(entry, list) and len(entry) == 2}
 
 
@@ -127,10 +135,7 @@ def _load_part(folder: Path, class_name: str, dtype: torch.dtype) -> Any:
     state: dict[str, torch.Tensor] = {}
     for name in chosen:
         state |= read_tensors(open_tensor_file(folder / name), dtype)
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder / 'config.json'}: cannot be read ({error})", "JSON") from error
+    config = read_json(folder / "config.json")
     part = getattr(importlib.import_module(LIBRARIES[class_name]), class_name)
     name = str(folder / chosen[0]) if len(chosen) == 1 else str(folder)
     if class_name.startswith("CLIP"):

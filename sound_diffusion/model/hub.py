@@ -8,82 +8,75 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from sound_diffusion.errors import ModelError
+from sound_diffusion.errors import ModelError, reason_of
+from sound_diffusion.model.defaults import SETTINGS_FILES
 from sound_diffusion.model.folders import INDEX_FILE, LIBRARIES, chosen_weights, read_index
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".msgpack", ".h5", ".onnx", ".onnx_data", ".pb", ".xml", ".ckpt")
 """Of files that are large; of these only the chosen ones are fetched."""
 
 
-def cached_snapshot(hub_id: str, files: Sequence[str]) -> Path | None:
-    """Return the folder of a model in the hub's cache, if at least `files` are there."""
-    from huggingface_hub import snapshot_download
+@dataclass(frozen=True)
+class OnHub:
+    """A model on the hub, by its id."""
 
-    try:
-        # Without the patterns, a snapshot counts only with every file that the hub has, used or not.
-        folder = Path(snapshot_download(hub_id, allow_patterns=list(files), local_files_only=True))
-    except (OSError, ValueError):
-        return None
-    return folder if (folder / INDEX_FILE).is_file() else None
+    name: str
 
+    def __str__(self) -> str:
+        return self.name
 
-def download_settings(hub_id: str, files: Sequence[str]) -> Path:
-    """Download the settings of a model, and return their folder in the cache.
+    @property
+    def path(self) -> Path:
+        """Its folder in the hub's cache, named after the commit; settings that are not there are downloaded.
 
-    Parameters
-    ----------
-    hub_id : str
-    files : sequence of str
-        Those of them that the hub has are downloaded.
+        Raises
+        ------
+        ModelError
+            If there is no such model, or the hub cannot be reached.
+        """
+        folder = self._cached() or _download(self.name, SETTINGS_FILES)
+        if not (folder / INDEX_FILE).is_file():
+            raise ModelError(
+                f"model {self.name}: no {INDEX_FILE} in it", "a Stable Diffusion model in diffusers format"
+            )
+        return folder
 
-    Returns
-    -------
-    folder : Path
-        Its name is the commit.
+    def fetch(self, parts: Iterable[str]) -> None:
+        """Download what is not in the cache of some parts; ModelError if the hub cannot be reached."""
+        folder = self.path
+        absent = [part for part in parts if not _is_whole(folder, part)]
+        if not absent:
+            return
+        logger = logging.getLogger(__name__)
+        logger.warning("downloading %s", self.name)
+        files = _listing(self.name, folder.name)
+        wanted = []
+        for part in absent:
+            names = [name.removeprefix(f"{part}/") for name in files if name.startswith(f"{part}/")]
+            chosen = chosen_weights(names)
+            wanted += [f"{part}/{n}" for n in names if n in chosen or not n.endswith(WEIGHT_SUFFIXES)]
+        _download(self.name, wanted, folder.name, progress=logger.isEnabledFor(logging.WARNING))
 
-    Raises
-    ------
-    ModelError
-        If there is no such model, or the hub cannot be reached.
-    """
-    folder = _download(hub_id, files)
-    if not (folder / INDEX_FILE).is_file():
-        raise ModelError(
-            f"model {hub_id}: no {INDEX_FILE} in it", "a Stable Diffusion model in diffusers format"
-        )
-    return folder
+    def fingerprint(self) -> str | None:
+        """Return its commit; None where it is not in the cache."""
+        folder = self._cached()
+        return None if folder is None else folder.name
 
+    def _cached(self) -> Path | None:
+        """Return its folder in the hub's cache, if at least its settings are there."""
+        from huggingface_hub import snapshot_download
 
-def fetch_parts(hub_id: str, folder: Path, parts: Iterable[str]) -> None:
-    """Download what is not in the cache of some parts of a model.
-
-    Parameters
-    ----------
-    hub_id : str
-    folder : Path
-        From :func:`cached_snapshot` or :func:`download_settings`.
-    parts : iterable of str
-        Names of folders in it.
-
-    Raises
-    ------
-    ModelError
-        If the hub cannot be reached.
-    """
-    absent = [part for part in parts if not _is_whole(folder, part)]
-    if not absent:
-        return
-    logger = logging.getLogger(__name__)
-    logger.warning("downloading %s", hub_id)
-    files = _listing(hub_id, folder.name)
-    wanted = []
-    for part in absent:
-        names = [name.removeprefix(f"{part}/") for name in files if name.startswith(f"{part}/")]
-        chosen = chosen_weights(names)
-        wanted += [f"{part}/{n}" for n in names if n in chosen or not n.endswith(WEIGHT_SUFFIXES)]
-    _download(hub_id, wanted, folder.name, progress=logger.isEnabledFor(logging.WARNING))
+        try:
+            # Without the patterns, a snapshot counts only with every file that the hub has, used or not.
+            folder = Path(
+                snapshot_download(self.name, allow_patterns=list(SETTINGS_FILES), local_files_only=True)
+            )
+        except (OSError, ValueError):
+            return None
+        return folder if (folder / INDEX_FILE).is_file() else None
 
 
 def _is_whole(folder: Path, part: str) -> bool:
@@ -117,8 +110,7 @@ def _download(
 
 
 def _unreachable(hub_id: str, error: Exception) -> ModelError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
     return ModelError(
-        f"model {hub_id}: not in the hub's cache, and cannot be downloaded ({reason})",
+        f"model {hub_id}: not in the hub's cache, and cannot be downloaded ({reason_of(error)})",
         remedy="check the name and the network, or give the path of a model",
     )

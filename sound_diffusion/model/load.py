@@ -5,19 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sound_diffusion.errors import ModelError, ParameterError
+from sound_diffusion.constants import DEVICES, PRECISIONS
+from sound_diffusion.errors import ModelError, ParameterError, reason_of
 from sound_diffusion.model.additions import add_lora, load_vae
 from sound_diffusion.model.checkpoint import load_checkpoint_pipeline
-from sound_diffusion.model.find import (
-    DEVICES,
-    PRECISIONS,
-    find_model,
-    model_name,
-    read_defaults,
-    settings_folder,
-)
+from sound_diffusion.model.defaults import read_defaults
+from sound_diffusion.model.find import Location, find_model
 from sound_diffusion.model.folders import folder_parts, read_index
-from sound_diffusion.model.hub import fetch_parts
 from sound_diffusion.model.libraries import quiet_libraries
 from sound_diffusion.model.model import Model
 
@@ -43,6 +37,7 @@ def load_model(
     lora_strength: float = 1.0,
     low_memory: bool = False,
     safety_checker: bool = False,
+    compiled: bool = False,
 ) -> Model:
     """Load a model onto a device.
 
@@ -64,6 +59,8 @@ def load_model(
         Trade speed for memory: parts wait on the CPU, and the VAE works in slices and tiles.
     safety_checker : bool
         Whether pictures that the model's safety checker flags become black. Each is named in a warning.
+    compiled : bool
+        Whether torch.compile makes kernels for the blocks that the UNet repeats.
 
     Returns
     -------
@@ -81,7 +78,7 @@ def load_model(
     device = _choose_device(device)
     if precision not in PRECISIONS:
         raise ParameterError(f"precision {precision!r}", f"one of {', '.join(PRECISIONS)}")
-    defaults = read_defaults(location)
+    defaults = read_defaults(location.path)
     if precision == "auto" and device != "cpu":
         precision = "autocast" if device == "cuda" else "full"
     pipeline = _load_pipeline(location, device, precision, safety_checker)
@@ -99,7 +96,10 @@ def load_model(
         pipeline.enable_model_cpu_offload(device=device)
     else:
         pipeline.to(device)
-    model = Model(model_name(name), pipeline, defaults, device, precision, low_memory)
+    from sound_diffusion.model.acceleration import speed_up
+
+    speed_up(pipeline, device, low_memory=low_memory, compiled=compiled)
+    model = Model(location.name, pipeline, defaults, device, precision, low_memory)
     if defaults.sound_encoder or defaults.mirrored_noise:
         from sound_diffusion.model.cymatics import as_cymatics
 
@@ -144,13 +144,13 @@ def _choose_device(device: str) -> str:
 
 
 def _load_pipeline(
-    location: Path | str, device: str, precision: str, safety_checker: bool
+    location: Location, device: str, precision: str, safety_checker: bool
 ) -> DiffusionPipeline:
     import torch
 
     dtype = torch.float16 if precision == "autocast" and device != "cpu" else torch.float32
-    if isinstance(location, Path) and location.is_file():
-        pipeline = load_checkpoint_pipeline(location, torch_dtype=dtype)
+    if location.path.is_file():
+        pipeline = load_checkpoint_pipeline(location.path, torch_dtype=dtype)
     else:
         pipeline = _load_folder(location, dtype, safety_checker)
     if safety_checker and getattr(pipeline, "safety_checker", None) is None:
@@ -161,15 +161,14 @@ def _load_pipeline(
     return pipeline
 
 
-def _load_folder(location: Path | str, dtype: torch.dtype, safety_checker: bool) -> DiffusionPipeline:
+def _load_folder(location: Location, dtype: torch.dtype, safety_checker: bool) -> DiffusionPipeline:
     from diffusers import DiffusionPipeline
 
-    folder = settings_folder(location)
+    folder = location.path
     index = read_index(folder)
     unwanted = set() if safety_checker else {"safety_checker", "feature_extractor"}
     absent = {part for part, entry in index.items() if part in unwanted or entry == [None, None]}
-    if isinstance(location, str):
-        fetch_parts(location, folder, index.keys() - absent)
+    location.fetch(index.keys() - absent)
     expected = "a Stable Diffusion model in diffusers format"
     try:
         parts = folder_parts(folder, torch_dtype=dtype, safety_checker=safety_checker)
@@ -184,13 +183,12 @@ def _load_folder(location: Path | str, dtype: torch.dtype, safety_checker: bool)
     except ModelError:
         raise
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"model {location}: cannot be loaded ({reason})", expected) from error
+        raise ModelError(f"model {location}: cannot be loaded ({reason_of(error)})", expected) from error
     _check_pipeline(pipeline, location, expected)
     return pipeline
 
 
-def _check_pipeline(pipeline: DiffusionPipeline, location: Path | str, expected: str) -> None:
+def _check_pipeline(pipeline: DiffusionPipeline, location: Location, expected: str) -> None:
     """Refuse a folder whose model paints from something else than an embedding."""
     name = type(pipeline).__name__
     config = getattr(getattr(pipeline, "unet", None), "config", {})

@@ -13,7 +13,7 @@ import numpy as np
 
 from sound_diffusion.constants import N_ROWS
 from sound_diffusion.errors import ModelError, ParameterError
-from sound_diffusion.model.find import SAMPLERS, ModelDefaults
+from sound_diffusion.model.defaults import SAMPLERS, ModelDefaults
 from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class Model:
         ----------
         task : {"txt2img", "img2img"}
         sampler : str
-            A key of :data:`sound_diffusion.model.find.SAMPLERS`.
+            A key of :data:`sound_diffusion.model.defaults.SAMPLERS`.
 
         Returns
         -------
@@ -232,9 +232,12 @@ class Model:
         """Return the class of the scheduler of a sampler; ParameterError for an unknown one."""
         import diffusers
 
+        from sound_diffusion.model.acceleration import counting_on_cpu
+
         if sampler not in SAMPLERS:
             raise ParameterError(f"unknown sampler {sampler!r}", f"one of {', '.join(SAMPLERS)}")
-        return getattr(diffusers, SAMPLERS[sampler])
+        scheduler_class = getattr(diffusers, SAMPLERS[sampler])
+        return counting_on_cpu(scheduler_class) if self.device == "cuda" else scheduler_class
 
     def _build_pipeline(self, task: str, sampler: str) -> DiffusionPipeline:
         scheduler_class = self.scheduler_class(sampler)

@@ -12,8 +12,8 @@ from diffusers.configuration_utils import register_to_config
 from torch.nn import functional
 
 from sound_diffusion.constants import N_ROWS, SD1_WIDTH
-from sound_diffusion.errors import ModelError
-from sound_diffusion.model.find import DEFAULTS_FILE
+from sound_diffusion.errors import ModelError, reason_of
+from sound_diffusion.model.defaults import DEFAULTS_FILE
 from sound_diffusion.model.picture_language import GROUPS, listen
 
 SOUND_ENCODER = "sound_encoder"
@@ -137,9 +137,8 @@ def load_sound_encoder(folder: Path, width: int) -> SoundEncoder:
     try:
         encoder: SoundEncoder = SoundEncoder.from_pretrained(folder, local_files_only=True)
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(
-            f"{folder}: the sound encoder cannot be loaded ({reason})",
+            f"{folder}: the sound encoder cannot be loaded ({reason_of(error)})",
             f"what {DEFAULTS_FILE} declares in {SOUND_ENCODER}/",
             "copy the whole folder of the model",
         ) from error

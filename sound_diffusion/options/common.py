@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from sound_diffusion.bending import OPERATORS, Bend, parse_bend
-from sound_diffusion.constants import LARGEST_SEED
+from sound_diffusion.constants import DEVICES, LARGEST_SEED, PRECISIONS
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.schedules import Scheduled
-from sound_diffusion.model.find import DEVICES, PRECISIONS, SAMPLERS, ModelDefaults
+from sound_diffusion.model.defaults import SAMPLERS, ModelDefaults
 from sound_diffusion.model.folders import chosen_weights
 from sound_diffusion.options.declaration import above, at_least, finite, option, options_of, within
 from sound_diffusion.shards import Shard
@@ -112,6 +112,9 @@ class Options:
         "auto",
         "full: float32; autocast: half precision; auto: what suits device and model",
         choices=PRECISIONS,
+    )
+    compile: bool = _bytes_option(
+        False, "make kernels for this model first, once for each size; for many pictures", since="0.2.0"
     )
     steps: int | None = count_option(
         None,

@@ -17,7 +17,7 @@ from sound_diffusion.film.positions import shorten
 from sound_diffusion.film.prompts import PromptSchedule, read_prompts
 from sound_diffusion.film.schedules import Limits, Schedule, Scheduled, parse_schedule
 from sound_diffusion.interpolation import INTERPOLATIONS
-from sound_diffusion.model.find import ModelDefaults
+from sound_diffusion.model.defaults import ModelDefaults
 from sound_diffusion.options.between import NEWER, PACE, BetweenFrames
 from sound_diffusion.options.common import (
     count_option,
