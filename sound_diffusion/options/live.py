@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from sound_diffusion.film.noise import SEED_MODES
-from sound_diffusion.model.find import ModelDefaults
+from sound_diffusion.model.defaults import ModelDefaults
 from sound_diffusion.options.common import picture_option
 from sound_diffusion.options.declaration import above, at_least, fraction, option, within
 from sound_diffusion.options.films import FilmOptions
