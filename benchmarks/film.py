@@ -31,7 +31,7 @@ from PIL import Image
 import audio2video
 import sound_diffusion as sd
 from benchmarks.busy import load, processors
-from sound_diffusion.film.timeline import Timeline, frame_features
+from sound_diffusion.film.timeline import Timeline, features_at
 from sound_diffusion.latents import decode_latents, encode_pictures, latent_noise
 from sound_diffusion.model.model import Model
 from sound_diffusion.painting import paint_latents
@@ -71,7 +71,7 @@ def embeddings_of(model: Model, sound: Path, count: int) -> list[np.ndarray]:
     y = sd.load_audio(sound, offset=OFFSET, duration=count / FPS)
     timeline = Timeline(n_samples=len(y), fps=Fraction(FPS), window=Fraction(str(window)), feature="fft")
     scaling = model.scaling_for("fft")
-    return [sd.scale(matrix, scaling) for _, matrix in frame_features(iter([y]), timeline, model.width)][
+    return [sd.scale(matrix, scaling) for _, matrix in features_at(iter([y]), timeline, "fft", model.width)][
         :count
     ]
 

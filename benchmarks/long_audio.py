@@ -20,7 +20,7 @@ import numpy as np
 import soundfile
 
 from sound_diffusion.constants import SAMPLE_RATE
-from sound_diffusion.film.timeline import Timeline, frame_features
+from sound_diffusion.film.timeline import Timeline, features_at
 from sound_diffusion.options.declaration import fraction
 from sound_diffusion.sound.audio import stream_audio
 from sound_diffusion.sound.embeddings import scale
@@ -49,7 +49,7 @@ def embed_film(
     began, worked = time.perf_counter(), time.process_time()
     n_samples = sum(map(len, stream_audio(path)))
     timeline = Timeline(n_samples=n_samples, fps=fraction(fps), feature=feature)
-    for _, matrix in frame_features(stream_audio(path), timeline, 768):
+    for _, matrix in features_at(stream_audio(path), timeline, timeline.feature, 768):
         scale(matrix, "log")
     megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     results.put((time.perf_counter() - began, time.process_time() - worked, megabytes, len(timeline)))

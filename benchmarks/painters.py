@@ -19,7 +19,7 @@ import soundfile
 import audio2video
 from benchmarks.correspondence import Student, teacher
 from sound_diffusion.constants import SAMPLE_RATE, SD1_WIDTH
-from sound_diffusion.film.timeline import Timeline, frame_features
+from sound_diffusion.film.timeline import Timeline, features_at
 from sound_diffusion.model.defaults import read_defaults
 from sound_diffusion.model.find import find_model
 from sound_diffusion.options import FilmOptions
@@ -76,7 +76,7 @@ class Painter:
         timeline = Timeline(
             n_samples=len(y), fps=options.fps, window=None if window is None else Fraction(str(window))
         )
-        matrices = [matrix for _, matrix in frame_features(iter([y]), timeline, SD1_WIDTH)]
+        matrices = [matrix for _, matrix in features_at(iter([y]), timeline, timeline.feature, SD1_WIDTH)]
         return np.array(teacher(matrices, [options.seed] * len(matrices)))
 
     def _model_film(self, y: np.ndarray) -> np.ndarray:

@@ -8,9 +8,9 @@ from .painting import paint_batch as paint_batch
 from .settings import PaintSettings as PaintSettings
 from .sound.audio import load_audio as load_audio
 from .sound.audio import stream_audio as stream_audio
+from .sound.description import Descriptors as Descriptors
+from .sound.description import describe as describe
 from .sound.descriptors import DESCRIPTORS as DESCRIPTORS
-from .sound.descriptors import Descriptors as Descriptors
-from .sound.descriptors import describe as describe
 from .sound.embeddings import embed as embed
 from .sound.embeddings import load_embedding as load_embedding
 from .sound.embeddings import scale as scale

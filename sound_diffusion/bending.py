@@ -234,7 +234,7 @@ def picture_variables(levels: Mapping[str, float], seed: int) -> Variables:
     Parameters
     ----------
     levels : mapping from str to float
-        The descriptors of the whole sound, from :func:`sound_diffusion.sound.descriptors.describe_whole`.
+        The descriptors of the whole sound, from :func:`sound_diffusion.sound.description.describe_whole`.
     seed : int
         Of the first picture.
     """

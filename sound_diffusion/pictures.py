@@ -25,7 +25,8 @@ from sound_diffusion.progress import ProgressBar, progress_bar
 from sound_diffusion.recipe import differences, prompt_text, versions
 from sound_diffusion.settings import steps_to_run
 from sound_diffusion.shards import Shard
-from sound_diffusion.sound.descriptors import DESCRIPTORS, describe_whole
+from sound_diffusion.sound.description import describe_whole
+from sound_diffusion.sound.descriptors import DESCRIPTORS
 from sound_diffusion.sources import Heard, Source, find_sources
 from sound_diffusion.starting_pictures import load_picture
 from sound_diffusion.typing import DoubleArray, FloatArray

@@ -13,7 +13,7 @@ from sound_diffusion.bending import OPERATORS, Bending, parse_bend
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.model.mirrored import mirrored
-from sound_diffusion.sound.descriptors import describe_whole
+from sound_diffusion.sound.description import describe_whole
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from sound_diffusion.film.keys import Keys, at_the_pace, equal_times, even_place
 from sound_diffusion.film.loops import Ring, approach
 from sound_diffusion.film.noise import Circle, FromKeyToKey, NoisePoint, Walk, arc, on_circle
 from sound_diffusion.film.path import KeyFeatures, Listener
-from sound_diffusion.film.timeline import Timeline, frame_features
+from sound_diffusion.film.timeline import Timeline, features_at
 
 films = st.builds(
     lambda n, every, closed: Keys(n, min(every, n - 1), closed),
@@ -241,7 +241,9 @@ def test_without_keys_frames_hear_what_they_always_did(rng):
     timeline = Timeline(n_samples=len(y), fps=Fraction(24), window=Fraction(1, 10))
     frames = [timeline[index] for index in range(len(timeline))]
     listened = Listener(sound_of(y), timeline, 32).hear(frames, range(len(frames)))
-    for (_, heard), (_, matrix) in zip(listened, frame_features(sound_of(y)(), timeline, 32), strict=True):
+    for (_, heard), (_, matrix) in zip(
+        listened, features_at(sound_of(y)(), timeline, "fft", 32), strict=True
+    ):
         np.testing.assert_array_equal(heard.before, matrix)
 
 

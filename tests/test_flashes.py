@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sound_diffusion.film.flashes import count_flashes, relative_luminance
+from sound_diffusion.film.flashes import changes_within_a_second, relative_luminance
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,11 @@ def test_luminance_of_a_picture_is_a_mean():
     picture = Image.new("RGB", (4, 4))
     picture.paste((255, 255, 255), (0, 0, 4, 1))
     assert relative_luminance(picture) == pytest.approx(0.25)
+
+
+def count_flashes(luminances, fps):
+    """Flashes, which are two changes each, of the second that has the most."""
+    return changes_within_a_second(luminances, fps)[1].max(initial=0) // 2
 
 
 def square(hertz, seconds=2, fps=24, low=0.0, high=1.0):

@@ -20,7 +20,7 @@ from sound_diffusion.errors import ModelError
 from sound_diffusion.film import painter as film_painter
 from sound_diffusion.film.noise import Circle, Walk
 from sound_diffusion.film.schedules import parse_schedule
-from sound_diffusion.film.timeline import Timeline, frame_features
+from sound_diffusion.film.timeline import Timeline, features_at
 from sound_diffusion.film.variables import Variables
 from sound_diffusion.job import Job
 from sound_diffusion.live import chain, painter
@@ -94,7 +94,7 @@ def test_a_frame_hears_what_the_frame_of_a_film_hears(tiny_model_folder, tmp_pat
     y = (0.1 * rng.standard_normal(SAMPLE_RATE)).astype(np.float32)
     timeline = Timeline(n_samples=len(y), fps=options.fps, window=options.window, seed_mode="increment")
     chain = Chain(_Width(32), _Array(y), options.fps)
-    for (frame, expected), _ in zip(frame_features(iter([y]), timeline, 32), range(20), strict=False):
+    for (frame, expected), _ in zip(features_at(iter([y]), timeline, "fft", 32), range(20), strict=False):
         live = frame_of(options, frame.index, 32)
         assert live == frame
         assert (chain._feature(live, "fft") == expected).all()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sound_diffusion.constants import N_ROWS, SAMPLE_RATE
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.film.timeline import SampleBuffer, Timeline, frame_features
+from sound_diffusion.film.timeline import SampleBuffer, Timeline, features_at
 from sound_diffusion.options.declaration import fraction
 from sound_diffusion.sound.features import FEATURES, extract_at
 
@@ -45,7 +45,7 @@ def independent_columns(y, index, fps, window, width=768):
 def test_columns_equal_an_independent_computation(rate, window, rng):
     y = (0.1 * rng.standard_normal(SAMPLE_RATE + 321)).astype(np.float32)
     timeline = Timeline(n_samples=len(y), fps=fraction(rate), window=window)
-    frames = list(frame_features(blocks_of(y, 10_007), timeline, 768))
+    frames = list(features_at(blocks_of(y, 10_007), timeline, timeline.feature, 768))
     assert len(frames) == len(timeline)
     for index in (0, len(frames) // 2, len(frames) - 1):
         expected = independent_columns(y, index, timeline.fps, window or 1 / timeline.fps)
@@ -56,7 +56,7 @@ def test_default_window_uses_every_column_of_one_stft_once():
     fps = Fraction(SAMPLE_RATE, N_ROWS * 4)  # a hop of exactly 4 samples
     y = np.random.default_rng(1).standard_normal(SAMPLE_RATE // 10).astype(np.float32)
     timeline = Timeline(n_samples=len(y), fps=fps)
-    columns = np.concatenate([matrix for _, matrix in frame_features(iter([y]), timeline, 33)])
+    columns = np.concatenate([matrix for _, matrix in features_at(iter([y]), timeline, timeline.feature, 33)])
     expected = np.abs(librosa.stft(y, n_fft=64, hop_length=4, pad_mode="constant")).T
     n = min(len(expected), len(columns))
     np.testing.assert_allclose(columns[:n], expected[:n], atol=1e-4)
@@ -98,7 +98,7 @@ def test_a_click_has_its_energy_in_the_right_rows(click, window, width):
     y = np.zeros(int(1.7 * SAMPLE_RATE), dtype=np.float32)
     y[int(click * SAMPLE_RATE)] = 1.0
     timeline = Timeline(n_samples=len(y), fps=Fraction(12), window=window)
-    for frame, matrix in frame_features(blocks_of(y, 4096), timeline, width):
+    for frame, matrix in features_at(blocks_of(y, 4096), timeline, timeline.feature, width):
         energy = matrix.sum(axis=1)
         times = frame.moments / SAMPLE_RATE
         near = np.abs(times - click) <= (width - 1) / SAMPLE_RATE
@@ -111,14 +111,14 @@ def test_a_click_has_its_energy_in_the_right_rows(click, window, width):
 def test_a_stream_gives_what_the_whole_sound_gives(feature, rng):
     y = (0.1 * rng.standard_normal(SAMPLE_RATE // 2)).astype(np.float32)
     timeline = Timeline(n_samples=len(y), fps=Fraction(7), window=Fraction(1, 3), feature=feature)
-    for frame, matrix in frame_features(blocks_of(y, 1000), timeline, 40):
+    for frame, matrix in features_at(blocks_of(y, 1000), timeline, timeline.feature, 40):
         np.testing.assert_array_equal(matrix, extract_at(y, frame.moments, feature, 40))
 
 
 def test_waveform_takes_the_samples_from_the_frames_own_time(rng):
     y = rng.uniform(-1, 1, SAMPLE_RATE).astype(np.float32)
     timeline = Timeline(n_samples=len(y), fps=Fraction(10), window=Fraction(2), feature="waveform")
-    frame, matrix = list(frame_features(iter([y]), timeline, 16))[3]
+    frame, matrix = list(features_at(iter([y]), timeline, timeline.feature, 16))[3]
     assert frame.index == 3
     np.testing.assert_array_equal(matrix.ravel(), y[13_230 : 13_230 + N_ROWS * 16])
 
@@ -126,8 +126,8 @@ def test_waveform_takes_the_samples_from_the_frames_own_time(rng):
 def test_starting_later_gives_the_same_frames(rng):
     y = (0.1 * rng.standard_normal(2 * SAMPLE_RATE)).astype(np.float32)
     timeline = Timeline(n_samples=len(y), fps=Fraction(12), window=Fraction(1, 2))
-    whole = list(frame_features(blocks_of(y, 999), timeline, 40))
-    later = list(frame_features(blocks_of(y, 999), timeline, 40, start=17))
+    whole = list(features_at(blocks_of(y, 999), timeline, timeline.feature, 40))
+    later = list(features_at(blocks_of(y, 999), list(timeline)[17:], timeline.feature, 40))
     assert [frame for frame, _ in later] == [frame for frame, _ in whole[17:]]
     for (_, one), (_, other) in zip(later, whole[17:], strict=True):
         np.testing.assert_array_equal(one, other)
@@ -169,7 +169,7 @@ def test_memory_does_not_grow_with_the_sound():
         block = np.zeros(SAMPLE_RATE, dtype=np.float32)
         timeline = Timeline(n_samples=seconds * SAMPLE_RATE, fps=Fraction(2))
         tracemalloc.start()
-        for _ in frame_features((block for _ in range(seconds)), timeline, 33):
+        for _ in features_at((block for _ in range(seconds)), timeline, timeline.feature, 33):
             pass
         top = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

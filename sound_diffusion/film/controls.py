@@ -19,7 +19,8 @@ from sound_diffusion.film.timeline import Frame, Timeline
 from sound_diffusion.film.variables import TIME_VARIABLES, Series, Variables, no_beats, read_series
 from sound_diffusion.options.films import SCHEDULED, FilmOptions
 from sound_diffusion.settings import PaintSettings, gives_a_step
-from sound_diffusion.sound.descriptors import DESCRIPTORS, Descriptors, describe_stream
+from sound_diffusion.sound.description import Descriptors, describe_stream
+from sound_diffusion.sound.descriptors import DESCRIPTORS
 from sound_diffusion.sources import SoundSource
 from sound_diffusion.typing import DoubleArray
 

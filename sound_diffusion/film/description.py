@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import IO
 
 import numpy as np
 
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.files import make_folder, run_name, write_atomically
 from sound_diffusion.film.controls import check_controls, hear, schedules_of, variables_of
-from sound_diffusion.film.schedules import Schedule, export_schedule, parse_schedule, write_table
+from sound_diffusion.film.schedules import Schedule, parse_schedule
 from sound_diffusion.film.timeline import Timeline
 from sound_diffusion.film.variables import Variables
 from sound_diffusion.inputs import each_input, find_sounds
@@ -116,3 +118,36 @@ def _set_numbers(options: FilmOptions) -> dict[str, Schedule]:
         for name, value in numbers.items()
         if value is not None and value != declared[name].default
     }
+
+
+def export_schedule(values: DoubleArray) -> str:
+    """Write numbers as keyframes that Deforum, Parseq and ComfyUI read: ``0:(0.1200), 1:(0.4000)``.
+
+    Parameters
+    ----------
+    values : np.ndarray [shape=(n,), dtype=float64]
+
+    Returns
+    -------
+    text : str
+        A key for every frame, with four decimals.
+    """
+    return ", ".join(f"{frame}:({value + 0.0:.4f})" for frame, value in enumerate(values.tolist()))
+
+
+def write_table(fps: Fraction, columns: Mapping[str, DoubleArray], file: IO[bytes]) -> None:
+    """Write numbers over time as CSV: ``seconds``, ``frame``, and a column for each name.
+
+    Parameters
+    ----------
+    fps : Fraction
+        Frames a second.
+    columns : mapping from str to np.ndarray [shape=(n,), dtype=float64]
+        At least one.
+    file : binary file
+    """
+    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+    lines = [",".join(["seconds", "frame", *columns])]
+    for frame, row in enumerate(rows):
+        lines.append(",".join([f"{float(frame / fps):.6f}", str(frame), *(f"{value:.6g}" for value in row)]))
+    file.write(("\n".join(lines) + "\n").encode())

@@ -37,34 +37,13 @@ def relative_luminance(picture: Image.Image) -> float:
     return float(XYZ_OF_RGB[1] @ (counts @ linear_light()) / counts[0].sum())
 
 
-def count_flashes(luminances: Sequence[float], fps: Fraction) -> int:
-    """Count the flashes of the second that has the most.
-
-    A flash is a pair of opposing changes of a tenth or more of the luminance of white, where the darker side
-    lies below 0.8.
-
-    Parameters
-    ----------
-    luminances : sequence of float
-        Relative luminance of every frame, in [0, 1].
-    fps : Fraction
-        Frames a second.
-
-    Returns
-    -------
-    flashes : int
-        More than :data:`MOST_FLASHES` are too many.
-    """
-    return int(_changes_within_a_second(luminances, fps)[1].max(initial=0)) // 2
-
-
 def flashing_times(luminances: Sequence[float], fps: Fraction) -> list[float]:
     """Find where more than :data:`MOST_FLASHES` come within a second.
 
     Parameters
     ----------
     luminances, fps
-        As for :func:`count_flashes`.
+        Relative luminance of every frame, in [0, 1], and frames a second.
 
     Returns
     -------
@@ -72,14 +51,14 @@ def flashing_times(luminances: Sequence[float], fps: Fraction) -> list[float]:
         Seconds at which such a second begins, each at least a second after the one before.
     """
     times: list[float] = []
-    for time, count in zip(*_changes_within_a_second(luminances, fps), strict=True):
+    for time, count in zip(*changes_within_a_second(luminances, fps), strict=True):
         if count // 2 > MOST_FLASHES and (not times or time >= times[-1] + 1):
             times.append(float(time))
     return times
 
 
-def _changes_within_a_second(luminances: Sequence[float], fps: Fraction) -> tuple[DoubleArray, IntArray]:
-    """Seconds of all changes, and how many come within the second that begins with each."""
+def changes_within_a_second(luminances: Sequence[float], fps: Fraction) -> tuple[DoubleArray, IntArray]:
+    """Return the seconds of all changes, and how many come within a second from each; two are a flash."""
     changes = np.array(_changes(luminances), dtype=np.float64) / float(fps)
     inside = np.searchsorted(changes, changes + 1, side="left") - np.arange(len(changes))
     return changes, inside

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import IO, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -237,39 +236,6 @@ def parse_schedule(text: str, flag: str, limits: Limits = Limits()) -> Schedule:
     except ParameterError as error:
         raise _named(error, flag, text) from None
     return Schedule(flag, text, keys, limits)
-
-
-def export_schedule(values: DoubleArray) -> str:
-    """Write numbers as keyframes that Deforum, Parseq and ComfyUI read: ``0:(0.1200), 1:(0.4000)``.
-
-    Parameters
-    ----------
-    values : np.ndarray [shape=(n,), dtype=float64]
-
-    Returns
-    -------
-    text : str
-        A key for every frame, with four decimals.
-    """
-    return ", ".join(f"{frame}:({value + 0.0:.4f})" for frame, value in enumerate(values.tolist()))
-
-
-def write_table(fps: Fraction, columns: Mapping[str, DoubleArray], file: IO[bytes]) -> None:
-    """Write numbers over time as CSV: ``seconds``, ``frame``, and a column for each name.
-
-    Parameters
-    ----------
-    fps : Fraction
-        Frames a second.
-    columns : mapping from str to np.ndarray [shape=(n,), dtype=float64]
-        At least one.
-    file : binary file
-    """
-    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
-    lines = [",".join(["seconds", "frame", *columns])]
-    for frame, row in enumerate(rows):
-        lines.append(",".join([f"{float(frame / fps):.6f}", str(frame), *(f"{value:.6g}" for value in row)]))
-    file.write(("\n".join(lines) + "\n").encode())
 
 
 def _parse_keys(text: str) -> Iterator[tuple[Position, float | Expression]]:

@@ -237,43 +237,20 @@ class SampleBuffer:
         return self._samples[first - self._first : stop - self._first]
 
 
-def frame_features(
-    blocks: Iterator[FloatArray], timeline: Timeline, width: int, start: int = 0
+def features_at(
+    blocks: Iterator[FloatArray], frames: Iterable[Frame], feature: str, width: int, lead: int = 0
 ) -> Iterator[tuple[Frame, FloatArray]]:
-    """Evaluate the feature of frame after frame, in memory that does not grow with the sound.
+    """Evaluate a feature at frame after frame, in memory that does not grow with the sound.
 
     Parameters
     ----------
     blocks : iterator of np.ndarray [shape=(n,), dtype=float32]
         The sound, from its first sample on, as from :func:`sound_diffusion.stream_audio`.
-    timeline : Timeline
-    width : int
-        Columns D: the width of the model's cross-attention.
-    start : int
-        The frame to begin with.
-
-    Yields
-    ------
-    frame : Frame
-    matrix : np.ndarray [shape=(77, width), dtype=float32]
-        The feature at the frame's moments, unscaled.
-    """
-    frames = (timeline[index] for index in range(start, len(timeline)))
-    yield from features_at(blocks, frames, timeline.feature, width)
-
-
-def features_at(
-    blocks: Iterator[FloatArray], frames: Iterable[Frame], feature: str, width: int, lead: int = 0
-) -> Iterator[tuple[Frame, FloatArray]]:
-    """Evaluate a feature at some frames, as :func:`frame_features` does at all.
-
-    Parameters
-    ----------
-    blocks : iterator of np.ndarray [shape=(n,), dtype=float32]
     frames : iterable of Frame
-        Ascending.
+        Ascending: some of a :class:`Timeline`, or all.
     feature : str
     width : int
+        Columns D: the width of the model's cross-attention.
     lead : int
         Samples of `blocks` that come before the beginning of the film.
 
@@ -281,6 +258,7 @@ def features_at(
     ------
     frame : Frame
     matrix : np.ndarray [shape=(77, width), dtype=float32]
+        The feature at the frame's moments, unscaled.
     """
     before, after = get_feature(feature).reach(width)
     buffer = SampleBuffer(blocks)

@@ -29,7 +29,8 @@ from sound_diffusion.job import Job
 from sound_diffusion.model.model import Model
 from sound_diffusion.options import FilmOptions, LiveOptions
 from sound_diffusion.options.films import SCHEDULED
-from sound_diffusion.sound.descriptors import DESCRIPTORS, LIVE_SECONDS, DescriptorStream, levels
+from sound_diffusion.sound.description import LIVE_SECONDS, DescriptorStream
+from sound_diffusion.sound.descriptors import DESCRIPTORS, levels
 from sound_diffusion.sound.features import extract_at, get_feature
 from sound_diffusion.typing import DoubleArray, FloatArray
 

@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 
 from sound_diffusion.constants import SAMPLE_RATE
+from sound_diffusion.sound.descriptors import DESCRIPTORS
 from sound_diffusion.sound.pitch import LOWEST_PITCH, yin
 from sound_diffusion.sound.spectra import DYNAMIC_RANGE_DB, MEL_N_FFT, MEL_TOP_DB, hann, mel_filters
 from sound_diffusion.typing import DoubleArray, FloatArray
@@ -14,10 +15,6 @@ from sound_diffusion.typing import DoubleArray, FloatArray
 N_FFT = MEL_N_FFT  # samples, 46 ms
 HOP = 512  # samples, 12 ms
 BATCH = 32  # hops analysed at once: rounding depends on it, so that it must not depend on the blocks
-HOP_COLUMNS = (
-    "loudness", "onset", "low", "mid", "high", "percussive", "harmonic",
-    "centroid", "flatness", "flux", "pitch",
-)  # fmt: skip
 # A kick drum and a bass; voices and most instruments; cymbals and breath. Hz.
 BANDS = {"low": (20, 150), "mid": (150, 2000), "high": (2000, 16_000)}
 # Median filters over time, 0.2 s, and over frequency, 0.67 kHz. A tone counts as harmonic once it has
@@ -58,10 +55,10 @@ class HopAnalysis:
         Returns
         -------
         rows : np.ndarray [shape=(m, 11), dtype=float64]
-            A row each hop, in the order of :data:`HOP_COLUMNS`.
+            A row each hop, in the order of :data:`~sound_diffusion.sound.descriptors.DESCRIPTORS`.
         """
         self._samples = np.concatenate([self._samples, samples])
-        rows = [np.empty((0, len(HOP_COLUMNS)))]
+        rows = [np.empty((0, len(DESCRIPTORS)))]
         while (n_hops := min((len(self._samples) - N_FFT) // HOP + 1, self._batch)) > 0:
             if n_hops < self._batch and not last:
                 break
@@ -90,7 +87,7 @@ class HopAnalysis:
             "pitch": self._held_pitch(windows),
         }
         self._columns = columns[-(HARMONIC_HOPS - 1) :]
-        return np.stack([measured[name] for name in HOP_COLUMNS], axis=1).astype(np.float64)
+        return np.stack([measured[name] for name in DESCRIPTORS], axis=1).astype(np.float64)
 
     def _onset_strength(self, power: FloatArray) -> FloatArray:
         """As ``librosa.onset.onset_strength``, over a floor that does not depend on what comes later."""
