@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Protocol, Self
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from sound_diffusion.interpolation import interpolate
 from sound_diffusion.options import Options, verify
 from sound_diffusion.sound.embeddings import Painter, add_to_text, check_embedding, mix, scale
 from sound_diffusion.typing import FloatArray
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Reader(Painter, Protocol):
@@ -29,6 +32,9 @@ class Reader(Painter, Protocol):
     def encode_negative(self, prompt: str = "") -> tuple[FloatArray, FloatArray | None]:
         """Return embedding and pooled embedding of what guidance leads away from."""
 
+    def encode_sounds(self, embeddings: FloatArray) -> torch.Tensor:
+        """Return what the UNet reads in the place of an encoded prompt, (n, 77, D), on the CPU."""
+
 
 @dataclass(frozen=True)
 class Conditioning:
@@ -42,12 +48,16 @@ class Conditioning:
         What guidance leads away from.
     pooled, negative_pooled : np.ndarray [shape=(P,), dtype=float32] or None
         The same as single vectors, which Stable Diffusion XL takes as well.
+    states : np.ndarray [shape=(77, D), dtype=float32] or None
+        What the model's sound encoder makes of `embedding`, see :meth:`encoded`. None: it is encoded when it
+        is painted.
     """
 
     embedding: FloatArray
     negative: FloatArray
     pooled: FloatArray | None = None
     negative_pooled: FloatArray | None = None
+    states: FloatArray | None = None
 
     @classmethod
     def stack(cls, parts: Sequence[Self]) -> Self:
@@ -60,8 +70,16 @@ class Conditioning:
         }
         return cls(**stacked)
 
+    def encoded(self, model: Reader) -> Self:
+        """Encode the sound now, for what is not to be encoded again when it is painted."""
+        return replace(self, states=model.encode_sounds(self.embedding[None])[0].numpy())
+
     def towards(self, other: Self, share: float, how: str = "slerp") -> Self:
-        """Go some of the way to another conditioning of the same model, as :func:`interpolate` does."""
+        """Go some of the way to another conditioning of the same model, as :func:`interpolate` does.
+
+        A sound encoder hears the logarithm of what is faint, so that between embeddings pictures change at
+        once at the ends. Between two that are :meth:`encoded` they change evenly.
+        """
 
         def between(one: FloatArray | None, end: FloatArray | None) -> FloatArray | None:
             return None if one is None or end is None else interpolate(one, end, share, how)

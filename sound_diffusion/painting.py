@@ -238,5 +238,8 @@ def _prompt_arguments(model: Model, conditioning: Conditioning) -> dict[str, tor
         "negative_pooled_prompt_embeds": conditioning.negative_pooled,
     }
     tensors = {name: torch.from_numpy(values) for name, values in arrays.items() if values is not None}
-    tensors["prompt_embeds"] = model.encode_sounds(conditioning.embedding)
+    states = conditioning.states
+    tensors["prompt_embeds"] = (
+        model.encode_sounds(conditioning.embedding) if states is None else torch.from_numpy(states)
+    )
     return {name: values.to(**where) for name, values in tensors.items()}

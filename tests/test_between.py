@@ -41,6 +41,12 @@ def test_every_frame_is_between_two_keys(keys):
         assert (between.share == 0) == (place in frames)
 
 
+@given(films)
+def test_keys_of_a_loop_are_about_equally_far_apart(keys):
+    gaps = {b - a for a, b in itertools.pairwise(keys.ends)}
+    assert not keys.closed or max(gaps) - min(gaps) <= 1
+
+
 @given(films, st.integers(0, 2**32))
 def test_the_music_is_never_off_the_clock_at_the_keys(keys, seed):
     pace = np.random.default_rng(seed).exponential(size=keys.n_frames) ** 2

@@ -10,6 +10,7 @@ import audio2video
 from sound_diffusion import recipe as recipes
 from sound_diffusion.constants import LARGEST_SEED, SAMPLE_RATE
 from sound_diffusion.film import painter
+from sound_diffusion.interpolation import slerp
 from tests.test_audio2video import frames_of, interrupt_after, kill_and_resume, pixels_of
 
 KEYS = ("--mode", "txt2img", "--interpolate", "3")
@@ -123,6 +124,21 @@ def test_cadence_paints_every_nth_frame_and_the_last(make, tmp_path, monkeypatch
     assert (frame["cadence"], frame["between"]) == (3, [3, 6])
 
 
+def test_between_keys_the_unet_reads_what_lies_between_what_it_reads_at_the_keys(make, tiny_model):
+    read = []
+    handle = tiny_model.pipeline.unet.register_forward_pre_hook(
+        lambda _module, _arguments, named: read.append(named["encoder_hidden_states"][-1].numpy()),
+        with_kwargs=True,
+    )
+    make("--mode", "txt2img", "--interpolate", "4", "--ddim_steps", "1", "--scale", "1")
+    handle.remove()
+    assert len(read) == 9
+    for first in (0, 4):
+        for frame in (1, 2, 3):
+            expected = slerp(read[first], read[first + 4], frame / 4)
+            np.testing.assert_allclose(read[first + frame], expected, atol=1e-5)
+
+
 def test_between_painted_frames_the_camera_moves_on(make, tmp_path):
     make("--cadence", "4", "--strength", "0", "--translation_x", "4")
     frames = pixels_of(tmp_path / "out" / "noise").astype(int)
@@ -138,7 +154,9 @@ def test_between_painted_frames_the_camera_moves_on(make, tmp_path):
         ("--mode", "txt2img", "--seed-mode", "fixed"),
         ("--mode", "txt2img", "--seed-mode", "circle"),
         ("--mode", "txt2img", "--interpolate", "6", "--seed-mode", "fixed"),
+        ("--mode", "txt2img", "--interpolate", "7", "--seed-mode", "circle"),
         ("--strength", "0.5"),
+        ("--strength", "0.8", "--seed-mode", "fixed"),
     ],
 )
 def test_a_loop_comes_back_to_a_beginning_that_does_not_follow_on_its_end(flags, make, tmp_path):

@@ -41,7 +41,7 @@ class Keys:
     n_frames : int
         Of the film, at least 1.
     every : int
-        Frames from key to key.
+        Frames from key to key; where they close, at most, and about as many between any two.
     closed : bool
         Whether the first key follows on the last, as in a loop.
     """
@@ -59,11 +59,12 @@ class Keys:
 
     @property
     def frames(self) -> list[int]:
-        """The frame of every key: each N-th, and the last of a film that does not close."""
+        """The frame of every key: each N-th and the last; where they close, as far apart as each other."""
+        if self.closed:  # a rest of the film would be a gap shorter than the others, and gone through faster
+            count = -(-self.n_frames // self.every)
+            return [number * self.n_frames // count for number in range(count)]
         frames = list(range(0, self.n_frames, self.every))
-        if not self.closed and frames[-1] != self.n_frames - 1:
-            frames.append(self.n_frames - 1)
-        return frames
+        return frames if frames[-1] == self.n_frames - 1 else [*frames, self.n_frames - 1]
 
     @property
     def ends(self) -> list[int]:

@@ -18,7 +18,6 @@ from sound_diffusion.film.camera import feed_back
 from sound_diffusion.film.controls import Controls
 from sound_diffusion.film.even import find_even_places
 from sound_diffusion.film.keys import at_the_pace
-from sound_diffusion.film.loops import approach
 from sound_diffusion.film.painter import FilmPainter, Painted
 from sound_diffusion.film.path import Heard, Listener
 from sound_diffusion.film.run_folder import RunFolder
@@ -129,7 +128,24 @@ class FrameMaker:
         alone = self.timeline.cadence == 1 and (
             not self.job.options.over_pictures or self.controls.forgets_all(index)
         )
-        return None if index == 0 or alone else self._load(painted[bisect_left(painted, index) - 1])
+        if index == 0:
+            return self._run_in()
+        return None if alone else self._load(painted[bisect_left(painted, index) - 1])
+
+    def _run_in(self) -> Painted | None:
+        """Paint the last second of a loop ahead, by the sound of its first frame, which is painted over it.
+
+        Frames that go on from others look otherwise than one that is painted from noise alone, so that the
+        last frames could not come back to such a first one.
+        """
+        if not (self.timeline.loop and self.job.options.over_pictures) or self.job.init_image is not None:
+            return None
+        [(_, first)] = self._listener.hear([self.timeline[0]], [0.0])
+        last = None
+        for index in filter(self.timeline.approach, self.timeline.painted):
+            over = () if last is None else (last.picture, last.latents)
+            [last] = self._painter.paint([self._placed(index)], [first], [self._places[index]], *over)
+        return last
 
     @property
     def _largest_batch(self) -> int:
@@ -178,10 +194,8 @@ class FrameMaker:
 
     def _approached(self, frame: Frame) -> tuple[torch.Tensor, float] | None:
         """Return the latents that a loop comes back to, and how near this frame is brought to them."""
-        share = approach(frame.index, len(self.timeline), float(self.timeline.shown_fps))
-        if not self.timeline.loop or frame.index == 0 or share == 0:
-            return None
-        return self._load(0).latents, share
+        share = self.timeline.approach(frame.index)
+        return (self._load(0).latents, share) if share else None
 
     def _keeps_latents(self, index: int) -> bool:
         """Whether the latents of a painted frame are needed for frames that come later."""

@@ -161,7 +161,8 @@ class FilmPainter:
         gain = self.controls.gain(frame)
 
         def made_of(matrix: FloatArray) -> Conditioning:
-            return condition(self.model, matrix, self.scaling, words, position, gain, self.feature)
+            made = condition(self.model, matrix, self.scaling, words, position, gain, self.feature)
+            return made.encoded(self.model)
 
         if heard.after is None:
             return made_of(heard.before)

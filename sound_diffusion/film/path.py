@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from sound_diffusion.constants import SAMPLE_RATE
-from sound_diffusion.film.loops import Ring, approach
+from sound_diffusion.film.loops import Ring
 from sound_diffusion.film.timeline import Frame, Timeline, features_at
 from sound_diffusion.sound.features import get_feature
 from sound_diffusion.typing import FloatArray
@@ -62,21 +62,11 @@ class Listener:
         """
         if self.timeline.keys is None:
             for frame, matrix in self._features(frames):
-                share = self._approach(frame)
+                share = self.timeline.approach(frame.index)
                 yield frame, Heard(matrix, self._first_feature, share) if share else Heard(matrix)
             return
         for frame, place in zip(frames, places, strict=True):
             yield frame, self.between_keys(place)
-
-    def _approach(self, frame: Frame) -> float:
-        """Say how near a frame of a loop comes to the first one, whose sound need not follow on the last.
-
-        A little of another sound is heard by its logarithm, so that the last steps have to be small ones.
-        """
-        timeline = self.timeline
-        if not timeline.loop:
-            return 0.0
-        return 1 - (1 - approach(frame.index, len(timeline), float(timeline.shown_fps))) ** 3
 
     @cached_property
     def _first_feature(self) -> FloatArray:

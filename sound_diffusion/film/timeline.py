@@ -16,6 +16,7 @@ import numpy as np
 from sound_diffusion.constants import LARGEST_SEED, N_ROWS, SAMPLE_RATE
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.keys import Keys
+from sound_diffusion.film.loops import approach
 from sound_diffusion.options import verify
 from sound_diffusion.options.between import SHORTEST_LOOP
 from sound_diffusion.sound.features import extract_at, get_feature
@@ -170,6 +171,10 @@ class Timeline:
     def _window(self) -> Fraction:
         windowed = get_feature(self.feature).windowed
         return self.window if self.window is not None and windowed else self.cadence / self.fps
+
+    def approach(self, index: int) -> float:
+        """Say how near a frame of a loop comes to the first one, in [0, 1)."""
+        return approach(index, len(self), float(self.shown_fps)) if self.loop else 0.0
 
     def position_of(self, place: float) -> int:
         """Return the position that is nearest to a place on the way of the film."""
