@@ -1,9 +1,13 @@
 """Live: what is heard is painted, by the newest sound, over a socket, and can be painted again."""
 
 import json
+import os
 import re
 import shlex
+import signal
 import struct
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -534,3 +538,17 @@ def test_a_statistics_file(tiny_model, tiny_model_folder, tmp_path):
     assert header == "seconds,frame,painting_ms,sending_ms,shown_ms,dropped"
     assert rows
     assert any(row.split(",")[4] == "123.4" for row in rows)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has another Ctrl-C")
+def test_ctrl_c_is_how_the_program_ends(tiny_model_folder):
+    command = [sys.executable, "audio2live.py", "--model", str(tiny_model_folder), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        address = program.stdout.readline()
+        assert re.fullmatch(r"http://127.0.0.1:\d+/\n", address)
+        with Page(address.strip().replace("http", "ws") + "ws") as page:
+            assert page.state["model"] in ("loading", "ready")
+            program.send_signal(signal.SIGINT)
+            assert page.reason == ("the program has ended", 1001)
+        assert program.communicate(timeout=PATIENCE) == ("", "")
+    assert program.returncode == 0

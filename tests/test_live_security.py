@@ -19,7 +19,7 @@ from benchmarks.fuzz_live import sound_message, text_message
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.job import Job
 from sound_diffusion.live import connections
-from sound_diffusion.live.clients import Client
+from sound_diffusion.live.clients import UNDERWAY, Client
 from sound_diffusion.live.protocol import RubbishError
 from sound_diffusion.live.security import Access
 from sound_diffusion.live.server import PAGE, listen, page_address
@@ -28,11 +28,17 @@ from tests.live_pages import PATIENCE, Page, noise, serving, tiny_options
 
 
 @pytest.fixture(scope="module")
-def server(tiny_model, tiny_model_folder, tmp_path_factory):
+def server_and_session(tiny_model, tiny_model_folder, tmp_path_factory):
     """A server for this machine alone."""
     options = tiny_options(tiny_model_folder, tmp_path_factory.mktemp("live"))
-    with serving(options, load=lambda: tiny_model) as (address, _):
-        yield address
+    with serving(options, load=lambda: tiny_model) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def server(server_and_session):
+    """Its address."""
+    return server_and_session[0]
 
 
 def ask(address, path="/", **headers):
@@ -75,7 +81,21 @@ def test_no_other_file_is_served(server, path):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:7860", "", "127.0.0.1.evil.example", "[", "192.168.0.7"]
+    "host",
+    [
+        "evil.example",
+        "evil.example:7860",
+        "",
+        "127.0.0.1.evil.example",
+        "[",
+        "192.168.0.7",
+        "0.0.0.0",
+        "evil.example@127.0.0.1",
+        "127.0.0.1/x",
+        "127.0.0.1:1; script-src *",
+        "localhost.",
+        "2130706433",
+    ],
 )
 def test_a_foreign_host_is_refused(server, host):
     status, headers, body = ask(server, Host=host)
@@ -211,12 +231,113 @@ def test_messages_that_are_too_large_are_not_read(server):
         assert page.socket.protocol.close_code in (1006, 1009)
 
 
-def test_half_a_handshake_does_not_last(server, monkeypatch):
-    monkeypatch.setattr(connections, "HANDSHAKE_SECONDS", 0.2)
-    where = urlsplit(server)
-    with socket.create_connection((where.hostname, where.port), timeout=PATIENCE) as half:
-        half.sendall(b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n")
-        assert half.recv(100) == b""
+def opened(address, request=""):
+    """Open a connection and send a request."""
+    where = urlsplit(address)
+    connection = socket.create_connection((where.hostname, where.port), timeout=PATIENCE)
+    connection.sendall(request.replace("HOST", where.netloc).encode())
+    return connection
+
+
+def ends(connection):
+    """Wait until the other side ends a connection."""
+    with contextlib.suppress(ConnectionError):
+        while connection.recv(1 << 16):
+            pass
+    return True
+
+
+HALF = "GET /ws HTTP/1.1\r\nHost: HOST\r\nUpgrade: websocket\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        "",
+        HALF,
+        "GET /icon.svg HTTP/1.1\r\nHost: HOST\r\n\r\n" + HALF,
+        "POST / HTTP/1.1\r\nHost: HOST\r\nContent-Length: 1000\r\n\r\nx",
+        "GET / HTTP/1.1\r\nHost: evil.example\r\n\r\nGET / HT",
+    ],
+)
+def test_requests_that_are_never_whole_do_not_last(server, monkeypatch, request_):
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.3)
+    with opened(server, request_) as connection:
+        assert ends(connection)
+
+
+def test_those_that_say_nothing_make_way(server, monkeypatch):
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 4)
+    with contextlib.ExitStack() as silent:
+        sockets = [silent.enter_context(opened(server, HALF)) for _ in range(4)]
+        assert ask(server)[0] == 200
+        assert ends(sockets[0])
+        with Page(server) as page:
+            assert page.state["role"] == "painter"
+            for _ in range(8):
+                silent.enter_context(opened(server))
+            page.say("ping", clock=1)
+            page.wait_for(lambda page: page.all("pong"))
+
+
+def upgraded(address):
+    """Open a WebSocket by hand, so that it reads only what it is told to."""
+    lines = (
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+    )
+    connection = opened(address, HALF + lines + "\r\n")
+    assert connection.recv(12) == b"HTTP/1.1 101"
+    return connection
+
+
+@pytest.mark.parametrize("flood", ["ping", "pong", "part"])
+def test_a_flood_of_frames_that_are_no_messages_ends(server, flood):
+    first = b"\x02\x80" + bytes(4) if flood == "part" else b""
+    frame = {"ping": b"\x89", "pong": b"\x8a", "part": b"\x00"}[flood] + b"\x80" + bytes(4)
+    with upgraded(server) as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(first + 5000 * frame)
+        assert ends(connection)
+
+
+def test_a_page_that_reads_nothing_loses_its_place(tiny_model, tiny_model_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(connections, "STALL_SECONDS", 0.3)
+    options = tiny_options(tiny_model_folder, tmp_path)
+    with serving(options, load=lambda: tiny_model) as (address, session), upgraded(address):
+        until = time.monotonic() + PATIENCE
+        while session._clients.painter is None:
+            time.sleep(0.01)
+        while session._clients.painter is not None:
+            assert time.monotonic() < until
+            session._loop.call_soon_threadsafe(session._clients.show, 0, bytes(1_000_000))
+            time.sleep(0.02)
+        with Page(address) as page:
+            assert page.state["role"] == "painter"
+
+
+def test_a_page_on_a_slow_line_is_not_sent_far_ahead_of_what_it_has_got(server_and_session):
+    address, session = server_and_session
+
+    def show(*indices):
+        for index in indices:
+            message = struct.pack("<ddII", 0.0, 0.0, index, 0)
+            session._loop.call_soon_threadsafe(session._clients.show, index, message)
+            time.sleep(0.02)
+
+    with Page(address) as page:
+        page.wait_until_ready()
+        page.say("got", index=0)
+        page.say("ping", clock=0)
+        page.wait_for(lambda page: page.all("pong"))
+        show(*range(10))
+        page.wait_for(lambda page: len(page.pictures) == UNDERWAY)
+        assert [index for *_, index, _ in page.pictures] == [0, 1, 2]
+        page.say("got", index=1)
+        page.wait_for(lambda page: len(page.pictures) == UNDERWAY + 1)
+        assert page.pictures[-1][3] == 9  # the newest alone
+        show(10, 11, 12)
+        page.wait_for(lambda page: page.pictures[-1][3] == 10)
+        [client] = session._clients
+        assert client.dropped == 7
 
 
 def test_an_honest_page_goes_on_beside_all_this(server):

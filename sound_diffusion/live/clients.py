@@ -14,6 +14,7 @@ from sound_diffusion.live.limits import Allowance
 from sound_diffusion.live.protocol import REFUSED, REPLACED
 
 MESSAGES = 64  # to a page that takes none; the oldest make way
+UNDERWAY = 3  # pictures that are sent ahead of what a page says that it has got
 PAINTER, WATCHER = "painter", "watcher"
 
 
@@ -30,7 +31,8 @@ class Client:
     ----------
     role : {"painter", "watcher"}
     dropped : int
-        Pictures that newer ones have replaced before they could be sent.
+        Pictures that newer ones have replaced before they could be sent. A page that says what it has got is
+        not sent many ahead: on a slow line they would be late by all that systems and tunnels hold for it.
     messages, seconds : Allowance
         Messages, and seconds of sound, that may come.
     """
@@ -40,7 +42,9 @@ class Client:
         self.messages, self.seconds = Allowance(300, 1200), Allowance(1.2, 15)
         self.dropped = 0
         self._outbox: deque[str] = deque(maxlen=MESSAGES)
-        self._picture: bytes | None = None
+        self._picture: tuple[int, bytes] | None = None
+        self._tells = False  # what it has got
+        self._underway: deque[int] = deque(maxlen=UNDERWAY)
         self._end: tuple[int, str] | None = None
         self._waiting = asyncio.Event()
 
@@ -54,10 +58,18 @@ class Client:
         self._outbox.append(json.dumps(message))
         self._waiting.set()
 
-    def show(self, picture: bytes) -> None:
+    def show(self, index: int, picture: bytes) -> None:
         """Put a picture on its way, in the place of one that is still waiting."""
         self.dropped += self._picture is not None
-        self._picture = picture
+        self._picture = index, picture
+        self._waiting.set()
+
+    def note_got(self, index: int) -> None:
+        """Note that the page has got a picture, and with it those before."""
+        self._tells = True
+        if index in self._underway:
+            while self._underway.popleft() != index:
+                pass
         self._waiting.set()
 
     def close(self, code: int, reason: str) -> None:
@@ -76,8 +88,9 @@ class Client:
             if self._end is not None:
                 await self.socket.close(*self._end)
                 return
-            if (picture := self._picture) is not None:
-                self._picture = None
+            if self._picture is not None and not (self._tells and len(self._underway) == UNDERWAY):
+                (index, picture), self._picture = self._picture, None
+                self._underway.append(index)
                 await self.socket.send_bytes(picture)
 
 
@@ -130,7 +143,7 @@ class Clients:
         for client in self:
             client.tell(**message)
 
-    def show(self, picture: bytes) -> None:
+    def show(self, index: int, picture: bytes) -> None:
         """Show all pages a picture."""
         for client in self:
-            client.show(picture)
+            client.show(index, picture)

@@ -23,6 +23,9 @@ Page to server, text, JSON with a ``type``:
 ``shown``
     ``index`` of a picture that is seen now and its ``latency_ms``, from the newest sample that it heard to
     the screen. At most 60 a second. Goes into ``--stats``.
+``got``
+    ``index`` of the newest picture that has arrived. A page that says so gets no more than three ahead of
+    what it has got.
 ``ping``
     ``clock``: any number; ``pong`` brings it back.
 
@@ -134,13 +137,20 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class Got:
+    """A picture has arrived."""
+
+    index: int
+
+
+@dataclass(frozen=True)
 class Ping:
     """Asks for an answer."""
 
     clock: float
 
 
-Message = Start | Settings | Stop | Record | Seen | Ping
+Message = Start | Settings | Stop | Record | Seen | Got | Ping
 
 
 def read_message(text: str) -> Message:
@@ -153,23 +163,26 @@ def read_message(text: str) -> Message:
         raise RubbishError("a message that is no JSON") from None
     if not isinstance(said, dict):
         raise RubbishError("a message that is no object")
+    message: Message
     match said.get("type"):
         case "start":
-            return Start(
-                _rate(said.get("rate")), _format(said.get("format")), _settings(said.get("settings", {}))
-            )
+            settings = _settings(said.get("settings", {}))
+            message = Start(_rate(said.get("rate")), _format(said.get("format")), settings)
         case "settings":
-            return Settings(_settings(said.get("settings")))
+            message = Settings(_settings(said.get("settings")))
         case "stop":
-            return Stop()
+            message = Stop()
         case "record" if isinstance(said.get("on"), bool):
-            return Record(said["on"])
+            message = Record(said["on"])
         case "shown":
-            latency = _number("latency_ms", said.get("latency_ms"), -1e6, 1e6)
-            return Seen(int(_number("index", said.get("index"), 0, LARGEST_INDEX)), latency)
+            message = Seen(_index(said), _number("latency_ms", said.get("latency_ms"), -1e6, 1e6))
+        case "got":
+            message = Got(_index(said))
         case "ping":
-            return Ping(_number("clock", said.get("clock"), -1e15, 1e15))
-    raise RubbishError(f"a message of type {str(said.get('type'))[:40]!r}", "one that the protocol knows")
+            message = Ping(_number("clock", said.get("clock"), -1e15, 1e15))
+        case other:
+            raise RubbishError(f"a message of type {str(other)[:40]!r}", "one that the protocol knows")
+    return message
 
 
 def read_sound(data: bytes, start: Start) -> tuple[float, FloatArray]:
@@ -212,6 +225,10 @@ def read_sound(data: bytes, start: Start) -> tuple[float, FloatArray]:
 def picture_message(clock: float, seconds: float, index: int, encoded: bytes) -> bytes:
     """Write the message that brings a picture."""
     return PICTURE_HEADER.pack(clock, seconds, index & LARGEST_INDEX, 0) + encoded
+
+
+def _index(said: Mapping[str, Any]) -> int:
+    return int(_number("index", said.get("index"), 0, LARGEST_INDEX))
 
 
 def _rate(value: Any) -> int:

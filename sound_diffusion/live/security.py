@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 import socket
 from collections.abc import Iterable
@@ -138,11 +139,9 @@ def is_address(host: str) -> bool:
 
 
 def host_name(host: str) -> str:
-    """Take the port, and the brackets of IPv6, off a ``Host`` header."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
+    """Take the port, and the brackets of IPv6, off a ``Host`` header; empty where it is malformed."""
+    found = re.fullmatch(r"(?:\[([0-9a-f:.]+)\]|([\w.-]+))(?::\d{1,5})?", host.lower(), re.ASCII)
+    return (found[1] or found[2]) if found else ""
 
 
 def urlsplit_host(origin: str) -> str:

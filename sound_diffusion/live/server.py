@@ -21,8 +21,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.job import Job
 from sound_diffusion.live.clients import Client
-from sound_diffusion.live.connections import PatientProtocol
-from sound_diffusion.live.protocol import LARGEST_MESSAGE, REFUSED, RubbishError
+from sound_diffusion.live.connections import PatientProtocol, PatientSocket
+from sound_diffusion.live.protocol import LARGEST_MESSAGE, RubbishError
 from sound_diffusion.live.security import Access, Guard
 from sound_diffusion.live.session import Session
 from sound_diffusion.options import LiveOptions
@@ -55,7 +55,8 @@ def serve(options: LiveOptions) -> Iterator[str]:
             import webbrowser
 
             webbrowser.open(address)
-        make_server(Session(job), access).run([listening])
+        with contextlib.suppress(KeyboardInterrupt):  # which is how it is meant to end
+            make_server(Session(job), access).run([listening])
 
 
 def make_server(session: Session, access: Access) -> Server:
@@ -67,7 +68,7 @@ def make_server(session: Session, access: Access) -> Server:
         server_header=False,
         proxy_headers=False,
         http=PatientProtocol,
-        ws="websockets-sansio",
+        ws=PatientSocket,
         ws_max_size=LARGEST_MESSAGE,
         ws_ping_interval=PING_SECONDS,
         ws_ping_timeout=2 * PING_SECONDS,
@@ -142,10 +143,10 @@ async def _listen(websocket: WebSocket, client: Client, session: Session) -> Non
         try:
             session.hear(client, message.get("text"), message.get("bytes"))
         except RubbishError as error:
-            client.close(REFUSED, str(error))
+            session.refuse(client, str(error))
         except Exception:
             logger.exception("a message could not be handled")
-            client.close(REFUSED, "a defect of the program")
+            session.refuse(client, "a defect of the program")
 
 
 def listen(host: str, port: int) -> socket.socket:

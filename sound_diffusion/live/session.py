@@ -14,6 +14,8 @@ from sound_diffusion.live.hearing import Take
 from sound_diffusion.live.painter import Painter, Shown
 from sound_diffusion.live.protocol import (
     GOING_AWAY,
+    REFUSED,
+    Got,
     Message,
     Ping,
     Record,
@@ -113,6 +115,11 @@ class Session:
             self._stop()
             self._tell_state()
 
+    def refuse(self, client: Client, reason: str) -> None:
+        """Close the socket of a page, whose place is free from now on."""
+        client.close(REFUSED, reason)
+        self.leave(client)
+
     # --- what pages say
 
     def hear(self, client: Client, text: str | None, data: bytes | None) -> None:
@@ -130,10 +137,13 @@ class Session:
         if isinstance(message, Ping):
             client.tell(type="pong", clock=message.clock)
             return
+        if isinstance(message, Got):
+            client.note_got(message.index)
+            return
         if client.role != PAINTER:
             if isinstance(message, Seen):
                 return
-            raise RubbishError("a page that watches cannot be heard", "--watchers pages say nothing but ping")
+            raise RubbishError("a page that watches cannot be heard", "ping and got alone")
         match message:
             case Start():
                 self._start, self._clock = message, 0.0
@@ -245,7 +255,7 @@ class Session:
             return  # of what was heard before
         frame = picture.painted.frame
         message = picture_message(picture.heard.clock, picture.seconds, frame.index, picture.encoded)
-        self._clients.show(message)
+        self._clients.show(frame.index, message)
         self._statistics.add(picture)
         self._recordings.show(picture.painted, picture.options)
         for option, line in picture.painted.held.items():

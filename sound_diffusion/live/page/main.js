@@ -67,7 +67,10 @@ const connection = new Connection({
     else if (message.type === "stats") stats = message;
     else if (message.type === "recording") recording.tell(message);
   },
-  picture: (picture) => view.show({ ...picture, since }),
+  picture(picture) {
+    connection.send({ type: "got", index: picture.index });
+    view.show({ ...picture, since });
+  },
   lost(reason, final) {
     trouble = reason || "The program cannot be reached.";
     if (!final) trouble += " Trying again\u00a0…";
