@@ -62,9 +62,9 @@ def latent_noise(model: Model, seeds: Sequence[Seed], settings: PaintSettings) -
     """
     import torch
 
-    unet, factor = model.pipeline.unet, model.pipeline.vae_scale_factor
-    shape = (1, unet.config.in_channels, settings.height // factor, settings.width // factor)
-    return torch.cat([torch.randn(shape, generator=each, dtype=unet.dtype) for each in seeded(seeds)])
+    channels, factor = model.pipeline.unet.config.in_channels, model.pipeline.vae_scale_factor
+    shape = (1, channels, settings.height // factor, settings.width // factor)
+    return torch.cat([torch.randn(shape, generator=each, dtype=model.dtype) for each in seeded(seeds)])
 
 
 def encode_pictures(
@@ -99,7 +99,7 @@ def encode_pictures(
         ]
         latents = torch.cat(samples)
         if model.is_xl:
-            latents = latents.to(pipeline.unet.dtype)
+            latents = latents.to(model.dtype)
         mean, deviation = _statistics(model, latents)
         latents = (latents - mean) * vae.config.scaling_factor / deviation
     result: torch.Tensor = latents.clone()  # outside of inference mode: a tensor as any other
@@ -135,7 +135,7 @@ def decode_latents(model: Model, latents: torch.Tensor, seeds: Sequence[Seed] = 
         decoded = vae.decode(latents.to(vae.dtype), return_dict=False)[0]
         flagged = None
         if getattr(pipeline, "safety_checker", None) is not None:
-            decoded, flagged = pipeline.run_safety_checker(decoded, model.device, pipeline.unet.dtype)
+            decoded, flagged = pipeline.run_safety_checker(decoded, model.device, model.dtype)
     in_range = [not each for each in flagged or [False] * len(decoded)]
     pixels = pipeline.image_processor.postprocess(decoded, output_type="pt", do_denormalize=in_range)
     names = [f"seed {seed}" for seed in seeds if isinstance(seed, int)]

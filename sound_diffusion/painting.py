@@ -231,7 +231,6 @@ def _prompt_arguments(model: Model, conditioning: Conditioning) -> dict[str, tor
     """Return the arguments of a pipeline that stand for prompt and negative prompt."""
     import torch
 
-    where = {"device": model.device, "dtype": model.pipeline.unet.dtype}
     arrays = {
         "negative_prompt_embeds": conditioning.negative,
         "pooled_prompt_embeds": conditioning.pooled,
@@ -242,4 +241,4 @@ def _prompt_arguments(model: Model, conditioning: Conditioning) -> dict[str, tor
     tensors["prompt_embeds"] = (
         model.encode_sounds(conditioning.embedding) if states is None else torch.from_numpy(states)
     )
-    return {name: values.to(**where) for name, values in tensors.items()}
+    return {name: values.to(model.device, model.dtype) for name, values in tensors.items()}

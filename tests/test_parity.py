@@ -15,6 +15,7 @@ from sound_diffusion.conditioning import condition_embedding  # noqa: E402
 from sound_diffusion.film.noise import NoiseMaker, NoisePoint  # noqa: E402
 from sound_diffusion.interpolation import slerp  # noqa: E402
 from sound_diffusion.latents import decode_latents  # noqa: E402
+from sound_diffusion.model.acceleration import speed_up  # noqa: E402
 from sound_diffusion.model.defaults import SAMPLERS, ModelDefaults  # noqa: E402
 from sound_diffusion.model.load import load_model  # noqa: E402
 from sound_diffusion.model.model import Model  # noqa: E402
@@ -47,6 +48,7 @@ def family(request):
         if isinstance(module, torch.nn.Module):
             module.eval()
     pipeline.set_progress_bar_config(disable=True)
+    speed_up(pipeline, "cpu")
     defaults = ModelDefaults(steps=STEPS, guidance=4.0, height=SIZE, width=SIZE)
     return request.param, Model(request.param, pipeline, defaults, "cpu", "full")
 

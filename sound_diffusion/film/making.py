@@ -213,8 +213,9 @@ class FrameMaker:
         self.flush()
         latents = self.folder.load_latents(index)
         tensor = torch.from_numpy(np.zeros(0, dtype=np.float32) if latents is None else latents)
-        where = {"device": self._painter.model.device, "dtype": self._painter.model.pipeline.unet.dtype}
-        return Painted(self._placed(index), tensor.to(**where), load_picture(self.folder.frame(index)))
+        model = self._painter.model
+        tensor = tensor.to(model.device, model.dtype)
+        return Painted(self._placed(index), tensor, load_picture(self.folder.frame(index)))
 
     def _save_between(self, last: Painted | None, after: Painted, index: int) -> Iterator[Frame]:
         """Make the frames between two that are painted; `index` is that of the second, as it follows."""

@@ -244,7 +244,7 @@ class NoiseMaker:
         self._draw = lru_cache(KEPT)(
             lambda seed: latent_noise(model, [seed], settings)[0].float().numpy().astype(np.float32)
         )
-        self._dtype = model.pipeline.unet.dtype
+        self._dtype = model.dtype
 
     def __call__(self, points: Sequence[NoisePoint]) -> torch.Tensor:
         """Return the noise of several frames, on the CPU: (n, channels, height, width)."""

@@ -42,7 +42,7 @@ def speed_up(pipeline: Any, device: str, *, low_memory: bool = False, compiled: 
     ParameterError
         If torch cannot compile here.
     """
-    if device == "cuda":
+    if device != "mps":
         for network in (pipeline.unet, pipeline.vae):
             network.to(memory_format=torch.channels_last)
     if compiled:
