@@ -1,7 +1,10 @@
 """Signals with known answers, and models built small from their configurations."""
 
+import functools
 import json
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +20,11 @@ settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
 
+
+# SOUND_DIFFUSION_MANY_KILLS=1 python -m pytest -k kill: at twenty moments rather than at some.
+MANY_KILLS = bool(os.environ.get("SOUND_DIFFUSION_MANY_KILLS"))
+REPOSITORY = Path(__file__).parent.parent
+SHARED_FOLDERS: set[str] = set()  # of miniatures that no test changes
 
 # Threads that wait for each other cost small models more than they bring, most of all on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -85,15 +93,46 @@ def tiny_model_folder(tmp_path_factory):
         "window": 0.25,
     }
     (folder / "sound_diffusion.json").write_text(json.dumps(declared))
+    SHARED_FOLDERS.add(str(folder))
     return folder
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tiny_model_folder):
+def tiny_model(tiny_model_folder, shared_models):
     """The tiny model, loaded on the CPU."""
+    return shared_models(tiny_model_folder)
+
+
+@pytest.fixture(scope="session")
+def shared_models():
+    """Load a miniature on the CPU, once for all tests."""
     from sound_diffusion.model.load import load_model
 
-    return load_model(str(tiny_model_folder), device="cpu")
+    return functools.cache(lambda folder: load_model(str(folder), device="cpu"))
+
+
+@pytest.fixture(autouse=True)
+def loads_are_shared(shared_models, monkeypatch):
+    """Give scripts the loaded miniature where they want one of the folders that all tests share as it is."""
+    from sound_diffusion import job
+    from sound_diffusion.model import load as loading
+
+    load_model, cpu_precision = job.load_model, loading.cpu_precision
+
+    def load(name="auto", *, device="auto", precision="auto", lora_strength=1.0, **options):
+        as_it_is = device in ("auto", "cpu") and precision in ("auto", "full") and not any(options.values())
+        if name in SHARED_FOLDERS and as_it_is and loading.cpu_precision is cpu_precision:
+            return shared_models(Path(name))
+        return load_model(name, device=device, precision=precision, lora_strength=lora_strength, **options)
+
+    monkeypatch.setattr(job, "load_model", load)
+
+
+@pytest.fixture(autouse=True)
+def plain_contact_sheets(request, monkeypatch):
+    """Save contact sheets with nothing in them, unless a test is marked: they outlast a tiny film."""
+    if not request.node.get_closest_marker("contact_sheet"):
+        monkeypatch.setattr("sound_diffusion.plots.contact_sheet", lambda *_: None)
 
 
 @pytest.fixture(scope="session")
@@ -103,6 +142,7 @@ def reading_folder(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("models") / "reading"
     build_pipeline("sd1").save_pretrained(folder)
+    SHARED_FOLDERS.add(str(folder))
     return folder
 
 
@@ -113,6 +153,7 @@ def xl_folder(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("models") / "xl"
     build_pipeline("sdxl_base").save_pretrained(folder)
+    SHARED_FOLDERS.add(str(folder))
     return folder
 
 
@@ -170,23 +211,49 @@ class Outcome:
 
 
 @pytest.fixture
-def model_loads(tiny_model, tiny_model_folder, monkeypatch):
-    """Load the tiny model once for all tests, and list every load that a script asks for."""
+def model_loads(monkeypatch):
+    """List every load that a script asks for."""
     from sound_diffusion import job
 
     loads: list[str] = []
     load_model = job.load_model
 
-    def load(name="auto", *, device="auto", precision="auto", **options):
+    def load(name="auto", **options):
         loads.append(name)
-        own = name == str(tiny_model_folder) and device in ("auto", "cpu") and precision in ("auto", "full")
-        plain = options["vae"] is None and options["lora"] is None and not options["low_memory"]
-        if own and plain:
-            return tiny_model
-        return load_model(name, device=device, precision=precision, **options)
+        return load_model(name, **options)
 
     monkeypatch.setattr(job, "load_model", load)
     return loads
+
+
+@pytest.fixture(scope="session")
+def film_process():
+    """A process that makes films as it is asked, see tests/kill_and_resume.py."""
+    with subprocess.Popen(
+        [sys.executable, REPOSITORY / "tests" / "kill_and_resume.py"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"},
+    ) as process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture
+def kill_and_resume(film_process):
+    """Make a film in runs that are killed at random moments, or a whole one; return how many were killed."""
+
+    def make(sound, model, folder, *flags, kill=True) -> int:
+        argv = ["--path", sound, "--model", model, "--outdir", folder, *flags, "--quiet", "--device", "cpu"]
+        asked = {"frames": str(folder / sound.stem / "frames"), "kill": kill, "argv": [*map(str, argv)]}
+        film_process.stdin.write(json.dumps(asked) + "\n")
+        film_process.stdin.flush()
+        kills, code = json.loads(film_process.stdout.readline())
+        assert code == 0
+        return kills
+
+    return make
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
-"""Run audio2video again and again, each time killed at a random moment, until the film is done.
+"""Make films in processes that are killed at random moments, again and again, until the film is done.
 
-Started by tests with "kill", or with "whole" for a film that is not killed and computes as the others do: how
-many threads the libraries have decides the last bits of a descriptor. The libraries are imported once; every
-attempt is a fork that ends by SIGKILL.
+Every line of stdin asks for a film, in JSON: the folder of its frames, whether its runs are killed, the words
+of audio2video. A film that is not killed computes as the others do: how many threads the libraries have
+decides the last bits of a descriptor. The answer says how many runs were killed before one ended by itself,
+and its exit status. The libraries are imported once; every run is a fork that ends by SIGKILL.
 """
 
+import json
 import os
 import random
 import signal
@@ -12,7 +14,9 @@ import sys
 import time
 from pathlib import Path
 
-import diffusers  # noqa: F401
+import librosa.beat
+import librosa.filters  # noqa: F401
+import matplotlib.figure  # noqa: F401
 import torch  # noqa: F401
 from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionPipeline  # noqa: F401
 
@@ -25,6 +29,9 @@ def attempt(argv: list[str], frames: Path, more: int, delay: float) -> int | Non
     child = os.fork()
     if child == 0:
         try:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, 0)
+            os.dup2(nowhere, 1)
             os._exit(audio2video.main(argv))
         finally:
             os._exit(99)
@@ -39,18 +46,23 @@ def attempt(argv: list[str], frames: Path, more: int, delay: float) -> int | Non
     return None if code == -signal.SIGKILL else code
 
 
-def main() -> None:
-    """Print how many runs were killed before one ended by itself, and its exit status."""
-    frames, killing, argv = Path(sys.argv[1]), sys.argv[2] == "kill", sys.argv[3:]
+def make_film(frames: Path, argv: list[str], *, killing: bool) -> tuple[int, int | None]:
+    """Return how many runs were killed before one ended by itself, and its exit status."""
+    if not killing:
+        return 0, attempt(argv, frames, sys.maxsize, 0)
     rng = random.Random(0)
     kills = 0
-    if not killing:
-        print(0, attempt(argv, frames, sys.maxsize, 0))
-        return
     # At most about a frame of an idle machine, so that the film is not done before it has been killed often.
     while (code := attempt(argv, frames, rng.choice((0, 1, 1, 2)), rng.uniform(0, 0.03))) is None:
         kills += 1
-    print(kills, code)
+    return kills, code
+
+
+def main() -> None:
+    """Make films until there is no more to read."""
+    for line in sys.stdin:
+        asked = json.loads(line)
+        print(json.dumps(make_film(Path(asked["frames"]), asked["argv"], killing=asked["kill"])), flush=True)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from sound_diffusion.film import run as film_run
 from sound_diffusion.locks import hold
 from sound_diffusion.model import load as models
 from sound_diffusion.sound.audio import load_audio
+from tests.conftest import MANY_KILLS
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -139,6 +140,7 @@ def test_silence_makes_a_film(make, tmp_path):
     assert make(path=path)[0] == 0
 
 
+@pytest.mark.contact_sheet
 def test_two_runs_give_the_same_bytes(make, tmp_path):
     make("--fps", 8)
     make("--fps", 8, outdir="again")
@@ -233,28 +235,6 @@ def test_frames_of_another_precision_are_named(make, tmp_path, monkeypatch):
     assert "00002.png was painted on cpu in precision full, what follows on cpu in autocast" in said[0]
 
 
-def kill_and_resume(sound, model, folder, *flags, how="kill"):
-    """Make a film in runs that are killed at random moments, or a whole one; return how many were killed."""
-    argv = ["--path", sound, "--model", model, "--outdir", folder, *flags, "--quiet", "--device", "cpu"]
-    script = [
-        sys.executable,
-        REPOSITORY / "tests" / "kill_and_resume.py",
-        folder / sound.stem / "frames",
-        how,
-    ]
-    done = subprocess.run(
-        [*map(str, [*script, *argv])],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"},
-        timeout=580,
-    )
-    kills, code = map(int, done.stdout.split()[-2:])
-    assert code == 0
-    return kills
-
-
 def assert_same_films(one, two):
     """Compare two run folders byte by byte."""
     assert frames_of(one) == frames_of(two)
@@ -263,10 +243,11 @@ def assert_same_films(one, two):
     assert not list(one.rglob(".*"))
 
 
-def test_killed_at_random_moments(make, sound, tiny_model_folder, tmp_path):
-    flags = ["--fps", "48", "--strength", "0.5"]
+def test_killed_at_random_moments(kill_and_resume, make, sound, tiny_model_folder, tmp_path):
+    flags = ["--fps", 48 if MANY_KILLS else 12, "--strength", "0.5"]
     make(*flags, outdir="whole")
-    assert kill_and_resume(sound, tiny_model_folder, tmp_path / "out", *flags) >= 20
+    kills = kill_and_resume(sound, tiny_model_folder, tmp_path / "out", *flags)
+    assert kills >= (20 if MANY_KILLS else 4)
     assert_same_films(tmp_path / "out" / "noise", tmp_path / "whole" / "noise")
 
 
@@ -290,13 +271,14 @@ def test_a_film_that_follows_its_sound_goes_on_to_the_same_bytes(make, tmp_path,
     assert recipe["values"]["angle"] == pytest.approx(-2 * math.sin(3))
 
 
-# SOUND_DIFFUSION_FPS=60 python -m pytest -k follows_everything: 50 frames, and 20 kills and more
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-def test_a_film_that_follows_everything_is_killed_at_random_moments(sound, reading_folder, tmp_path):
-    fps = int(os.environ.get("SOUND_DIFFUSION_FPS", "10"))
+def test_a_film_that_follows_everything_is_killed_at_random_moments(
+    kill_and_resume, sound, reading_folder, tmp_path
+):
+    fps = 60 if MANY_KILLS else 10
     words = ("--prompts", "0 : rain\n0.2s : snow --neg fog\n0.5s : sun", "--text-weight", "0.5*loudness")
     flags = ("--fps", fps, *MOVING, *words, "--H", 64, "--W", 64, "--ddim_steps", 2)
-    kill_and_resume(sound, reading_folder, tmp_path / "whole", *flags, how="whole")
+    kill_and_resume(sound, reading_folder, tmp_path / "whole", *flags, kill=False)
     assert kill_and_resume(sound, reading_folder, tmp_path / "out", *flags) >= fps // 3
     assert_same_films(tmp_path / "out" / "noise", tmp_path / "whole" / "noise")
 

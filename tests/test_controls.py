@@ -16,7 +16,6 @@ from sound_diffusion import recipe as recipes
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.film import painter
 from sound_diffusion.interpolation import interpolate
-from sound_diffusion.model.load import load_model
 from sound_diffusion.presets import preset_names, read_preset
 from sound_diffusion.sound.embeddings import mix
 from tests.conftest import Outcome
@@ -68,20 +67,11 @@ def painted(monkeypatch):
     return conditionings
 
 
-@pytest.fixture(scope="module")
-def readers(reading_folder, xl_folder):
-    """The models that read, loaded."""
-    return {folder: load_model(str(folder), device="cpu") for folder in (reading_folder, xl_folder)}
-
-
 @pytest.fixture(params=["sd1", "xl"])
-def reader(request, reading_folder, xl_folder, readers, monkeypatch):
-    """Folder and model, one after the other; scripts get the model that is loaded."""
-    from sound_diffusion import job
-
+def reader(request, reading_folder, xl_folder, shared_models):
+    """Folder and model, one after the other."""
     folder = reading_folder if request.param == "sd1" else xl_folder
-    monkeypatch.setattr(job, "load_model", lambda *_, **__: readers[folder])
-    return folder, readers[folder]
+    return folder, shared_models(folder)
 
 
 class TestPrompts:

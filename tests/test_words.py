@@ -142,11 +142,9 @@ def pixels(path):
         return np.asarray(picture)
 
 
-@pytest.fixture(scope="module")
-def reading_model(reading_folder):
-    from sound_diffusion.model.load import load_model
-
-    return load_model(str(reading_folder), device="cpu")
+@pytest.fixture
+def reading_model(reading_folder, shared_models):
+    return shared_models(reading_folder)
 
 
 def cuts(caplog):
