@@ -11,6 +11,7 @@ from sound_diffusion.film.controls import check_controls, work_out
 from sound_diffusion.film.run import FilmJob, FilmRun
 from sound_diffusion.film.run_folder import RunFolder
 from sound_diffusion.film.segments import divide
+from sound_diffusion.film.shared_folder import entered
 from sound_diffusion.film.timeline import Timeline
 from sound_diffusion.film.video import FILM_SUFFIXES
 from sound_diffusion.inputs import each_input, find_sounds
@@ -89,7 +90,7 @@ def make_film(sound: SoundSource, job: FilmJob, bar: ProgressBar, number: int = 
         "versions": versions(),
     }
     film_entry = {"path": str(film), "audio": options.audio}  # what it depends on beside its frames
-    with folder.entered(manifest, options.shard, wait=options.wait, force=options.force) as finished:
+    with entered(folder, manifest, options.shard, wait=options.wait, force=options.force) as finished:
         try:
             if finished == film_entry and film.exists():
                 if not options.keep_frames:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -60,7 +60,7 @@ class FrameMaker:
     folder: RunFolder
     recipe: dict[str, Any]
 
-    def make(self, segments: Sequence[range]) -> Generator[Frame, None, None]:
+    def make(self, segments: Sequence[range], there: Set[int]) -> Generator[Frame, None, None]:
         """Make what is missing of some segments, each apart from the others; yield every frame that is made.
 
         They are saved in order by another thread; where the generator ends or is closed, all are.
@@ -70,11 +70,14 @@ class FrameMaker:
         segments : sequence of range
             Ascending, of :func:`sound_diffusion.film.segments.divide`. Some frames that are there are made
             again, and stay as they are.
+        there : set of int
+            The frames of the film that are there.
         """
-        parts = [part for segment in segments if (part := self._to_paint(segment))]
-        if self.controls.keeps_colors and parts and parts[0][0] and not self.folder.has(0):
+        parts = [part for segment in segments if (part := self._to_paint(segment, there))]
+        if self.controls.keeps_colors and parts and parts[0][0] and 0 not in there:
             parts.insert(0, [0])  # all segments need it; whoever is first saves it
-        self._compare_arithmetic()
+        if there:
+            compare_arithmetic(self.folder.frame(max(there)), self._frame_recipe)
         frames = [self._placed(index) for part in parts for index in part]
         heard = self._listener.hear(frames, [self._places[frame.index] for frame in frames])
         with self._saver:
@@ -102,13 +105,13 @@ class FrameMaker:
         if self.timeline.loop and self.timeline.cadence > 1:
             yield from self._save_between(last, self._load(0), len(self.timeline))
 
-    def _to_paint(self, segment: range) -> list[int]:
+    def _to_paint(self, segment: range, there: Set[int]) -> list[int]:
         """Return the frames that are painted, for those of a segment that are missing.
 
         A chain goes on from the last frame before the gap. On a GPU a whole batch is painted again, so that
         every frame is made in the same company as in one go.
         """
-        first = next(self.folder.missing(segment), None)
+        first = next((index for index in segment if index not in there), None)
         if first is None:
             return []
         painted = self.timeline.painted
@@ -143,8 +146,8 @@ class FrameMaker:
         [(_, first)] = self._listener.hear([self.timeline[0]], [0.0])
         last = None
         for index in filter(self.timeline.approach, self.timeline.painted):
-            over = () if last is None else (last.picture, last.latents)
-            [last] = self._painter.paint([self._placed(index)], [first], [self._places[index]], *over)
+            start = None if last is None else last.picture
+            [last] = self._painter.paint([self._placed(index)], [first], [self._places[index]], start, last)
         return last
 
     @property
@@ -155,12 +158,6 @@ class FrameMaker:
     def _batches(self) -> Batches:
         return Batches(self._largest_batch, announce=self.job.options.batch_size is not None)
 
-    def _compare_arithmetic(self) -> None:
-        """Compare how the last of the frames that are there was painted with how the next ones are."""
-        there = [index for index in range(len(self.timeline)) if self.folder.has(index)]
-        if there:
-            compare_arithmetic(self.folder.frame(there[-1]), self._frame_recipe)
-
     def _paint(self, batch: Sequence[tuple[Frame, Heard]], last: Painted | None) -> Iterable[Painted]:
         frames, heard = [frame for frame, _ in batch], [each for _, each in batch]
         places = [self._places[frame.index] for frame in frames]
@@ -170,10 +167,7 @@ class FrameMaker:
             batches = self._batches.paint(self.job.model.device, items, self._paint_at_once)
             return (painted for _, batch in batches for painted in batch)
         start = self._fed_back(before, frames[0])
-        # What camera, colours, sharpening or noise have changed has to be encoded.
-        kept = last is not None and start is before and self.job.options.chain == "latent"
-        latents = last.latents if last is not None and kept else None
-        return self._painter.paint(frames, heard, places, start, latents, self._approached(frames[0]))
+        return self._painter.paint(frames, heard, places, start, last, self._approached(frames[0]))
 
     def _paint_at_once(self, items: Sequence[tuple[Frame, Heard, float]]) -> list[Painted]:
         frames, heard, places = zip(*items, strict=True)

@@ -63,7 +63,7 @@ class FilmPainter:
         heard: Sequence[Heard],
         places: Sequence[float],
         start: Image.Image | None = None,
-        latents: torch.Tensor | None = None,
+        last: Painted | None = None,
         approached: tuple[torch.Tensor, float] | None = None,
     ) -> list[Painted]:
         """Paint several frames at once.
@@ -77,8 +77,9 @@ class FilmPainter:
             Where each is along the way of the film, in frames; its noise is that of the place.
         start : PIL.Image.Image, optional
             A picture to paint over, for one frame.
-        latents : torch.Tensor, optional
-            Those that `start` was decoded from. Without them it is encoded.
+        last : Painted, optional
+            What was painted before. Where `start` is its very picture, its latents are taken as they are,
+            unless the options ask for pictures; what camera, colours or noise have changed is encoded.
         approached : (torch.Tensor, float), optional
             Latents that `start` is brought nearer to, and by how much, in [0, 1].
 
@@ -90,7 +91,8 @@ class FilmPainter:
         generators = seeded([frame.seed for frame in frames])
         over = None
         if start is not None and settings.strength < 1:
-            over = latents
+            kept = last is not None and start is last.picture and self.job.options.chain == "latent"
+            over = last.latents if last is not None and kept else None
             if over is None:
                 over = encode_pictures(self.model, [start], settings, generators)
             if approached is not None:

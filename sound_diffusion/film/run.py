@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from sound_diffusion.film.controls import Controls
 from sound_diffusion.film.flashes import MOST_FLASHES, flashing_times, relative_luminance
 from sound_diffusion.film.making import FrameMaker
 from sound_diffusion.film.run_folder import RunFolder
+from sound_diffusion.film.shared_folder import finishing
 from sound_diffusion.film.timeline import Timeline
 from sound_diffusion.film.video import Film, SoundTrack, encode_film
 from sound_diffusion.job import Job
@@ -56,16 +57,19 @@ class FilmRun:
     def paint(self, bar: ProgressBar) -> None:
         """Paint what is missing of the segments of this process."""
         make_folder(self.folder.frames)
-        missing = set(self.folder.missing(chain.from_iterable(self.segments)))
-        n_own = sum(map(len, self.segments))
-        extend(bar(), n_own, n_own - len(missing))
+        n_frames = len(self.timeline)
+        there = set(range(n_frames)).difference(self.folder.missing(range(n_frames)))
+        missing = self._own - there
+        extend(bar(), len(self._own), len(self._own) - len(missing))
         if not missing:
             return
         refresh_at, began = IN_PROGRESS_SECONDS, time.monotonic()
         parts = (self.job, self.timeline, self.controls, self.folder, self.recipe)
         maker = FrameMaker(partial(self.sound.stream, warn=False), *parts)
         bar().unpause()
-        with contextlib.closing(maker.make(self.segments)) as frames:  # saves what is painted, also on Ctrl-C
+        with contextlib.closing(
+            maker.make(self.segments, there)
+        ) as frames:  # saves what is painted, also on Ctrl-C
             for frame in frames:
                 if frame.index in missing:
                     missing.remove(frame.index)
@@ -87,16 +91,15 @@ class FilmRun:
             As for :meth:`RunFolder.finish`.
         """
         n_frames = len(self.timeline)
-        with self.folder.finishing():
+        with finishing(self.folder):
             if self.folder.film_entry() == film and path.exists():
                 return False
-            n_missing = sum(1 for _ in self.folder.missing(range(n_frames)))
+            n_missing = sum(1 for _ in self.folder.missing(set(range(n_frames)) - self._own))
             if n_missing:
-                if self.job.options.shard.count > 1:
-                    logger.warning(
-                        "%s: %d of %d frames are left to other shards; the last one puts the film together",
-                        self.folder.path.name, n_missing, n_frames,
-                    )  # fmt: skip
+                logger.warning(
+                    "%s: %d of %d frames are left to other shards; the last one puts the film together",
+                    self.folder.path.name, n_missing, n_frames,
+                )  # fmt: skip
                 return False
             self.warn_of_flashes()
             self.encode(path, n_frames)
@@ -105,6 +108,11 @@ class FilmRun:
             if not self.job.options.keep_frames:
                 self.folder.remove_frames()
         return True
+
+    @cached_property
+    def _own(self) -> set[int]:
+        """The frames of the segments of this process."""
+        return set(chain.from_iterable(self.segments))
 
     def n_done(self) -> int:
         """Count the frames that are there."""

@@ -21,6 +21,7 @@ from sound_diffusion.film.camera import Feedback, feed_back
 from sound_diffusion.film.controls import Controls, schedules_of
 from sound_diffusion.film.noise import Circle, NoisePath, NoisePoint
 from sound_diffusion.film.painter import FilmPainter
+from sound_diffusion.film.painter import Painted as PaintedFrame
 from sound_diffusion.film.path import Heard
 from sound_diffusion.film.schedules import Schedule, plain_number
 from sound_diffusion.film.timeline import Frame, Timeline
@@ -35,7 +36,6 @@ from sound_diffusion.sound.features import extract_at, get_feature
 from sound_diffusion.typing import DoubleArray, FloatArray
 
 if TYPE_CHECKING:
-    import torch
     from PIL import Image
 
 LiveJob = Job[LiveOptions]
@@ -143,8 +143,7 @@ class Chain:
         self._rows: deque[DoubleArray] = deque(maxlen=max(1, round(LIVE_SECONDS * fps)))
         self._heard = 0  # samples that are described
         self._last: int | None = None
-        self._previous: Image.Image | None = None
-        self._latents: torch.Tensor | None = None
+        self._before: PaintedFrame | None = None
         self._first: Image.Image | None = None
         self._numbers: dict[str, float] = {}
         self._walked = 0.0  # seeds
@@ -167,23 +166,21 @@ class Chain:
         controls = Controls(options, numbers=numbers, noise=self._noise(index, options, numbers))
         here = replace(frame, position=missed, step=missed)
         start = self._start(controls.feedback(here), job)
-        # What camera, colours, sharpening or noise have changed has to be encoded.
-        kept = start is self._previous and options.chain == "latent"
         scaling = job.defaults.scaling_for(options.feature, options.scaling)
         film_job = cast("Job[FilmOptions]", job)
         painter = FilmPainter(self._model, film_job, timeline_of(options), controls, scaling, options.feature)
         heard = Heard(self._feature(frame, options.feature))
-        [painted] = painter.paint([here], [heard], [index], start, self._latents if kept else None)
-        self._last, self._previous, self._latents = index, painted.picture, painted.latents
+        [painted] = painter.paint([here], [heard], [index], start, self._before)
+        self._last, self._before = index, painted
         self._first = None if options.color_coherence == "none" else self._first or painted.picture
         now = {name: float(values[-1]) for name, values in numbers.items()}
         return Painted(frame, painted.picture, now, held)
 
     def _start(self, feedback: Feedback, job: LiveJob) -> Image.Image | None:
         """Return the picture that is painted over; one to begin with stays as it is."""
-        if self._previous is None:
+        if self._before is None:
             return job.init_image
-        return feed_back(self._previous, feedback, self._first)
+        return feed_back(self._before.picture, feedback, self._first)
 
     def _noise(
         self, index: int, options: LiveOptions, numbers: Mapping[str, DoubleArray]
