@@ -101,8 +101,8 @@ class TestPrompts:
         np.testing.assert_allclose(painted[12].negative, plain[0], rtol=1e-5, atol=1e-5)
 
     @pytest.mark.parametrize("how", ["slerp", "lerp", "none"])
-    def test_pooled_vectors_between_keys(self, how, xl_folder, readers, film, painted):
-        model = readers[xl_folder]
+    def test_pooled_vectors_between_keys(self, how, xl_folder, shared_models, film, painted):
+        model = shared_models(xl_folder)
         film(xl_folder, "--prompts", "0 : day\n8 : night", "--interpolation", how, *WORDS_ALONE)
         day, night = (model.pooled_prompt(each) for each in ("day", "night"))
         assert not np.allclose(day, night)
@@ -138,8 +138,8 @@ class TestPrompts:
                 pooled = mix(model.pooled_prompt(""), model.pooled_prompt("day"), frame / 24)
                 np.testing.assert_allclose(conditioning.pooled, pooled, rtol=1e-4, atol=1e-4)
 
-    def test_a_whole_negative_holds_where_a_key_has_none(self, reading_folder, readers, film, painted):
-        model = readers[reading_folder]
+    def test_a_whole_negative_holds_where_a_key_has_none(self, reading_folder, shared_models, film, painted):
+        model = shared_models(reading_folder)
         words = '{"0": "day --neg fog", "12": "night", "20": "dawn --neg"}'
         film(reading_folder, "--prompts", words, "--negative-prompt", "rain", *WORDS_ALONE)
         for frame, negative in ((0, "fog"), (12, "rain"), (20, "")):
@@ -168,8 +168,8 @@ class TestPrompts:
         assert (pixels[0] != pixels[3]).any()
         assert (pixels[0] != pixels[1]).any()
 
-    def test_keys_in_beats_seconds_and_frames(self, reading_folder, readers, film, painted):
-        model = readers[reading_folder]
+    def test_keys_in_beats_seconds_and_frames(self, reading_folder, shared_models, film, painted):
+        model = shared_models(reading_folder)
         words = "0 : day\n2b : night\n2.5s : dawn"
         outcome = film(reading_folder, "--prompts", words, "--interpolation", "none", *WORDS_ALONE)
         assert outcome.code == 0
