@@ -11,7 +11,6 @@ partly forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,21 +155,19 @@ class Batches:
     def follow(self, count: int) -> Paths:
         """Follow the paths of so many examples together."""
         examples, options, rng = self.examples, self.options, self.rng
-        index = examples.painted[torch.from_numpy(rng.integers(0, len(examples.painted), count))]
-        others = examples.painted[torch.from_numpy(rng.integers(0, len(examples.painted), count))]
-        mine = torch.from_numpy(rng.random(count) < options.same)
+        device, generator = examples.device, examples.generator
+        drawn = torch.from_numpy(rng.integers(0, len(examples.painted), (2, count))).to(device)
+        index, others = examples.painted[drawn]
+        mine = torch.from_numpy(rng.random(count) < options.same).to(device)
         start = examples.latents[torch.where(mine, index, others)].float() * examples.scale
         skipped = 0
         if rng.random() >= options.fresh:
             skipped = options.steps - round(options.steps * rng.uniform(*options.strengths))
-        device, generator = examples.device, examples.generator
-        noise = mirrored(torch.randn(start.shape, generator=generator))
-        embeddings, told = (part[index].float().to(device) for part in (examples.embeddings, examples.told))
-        states = self.painter.encoder(embeddings, told)
-        points, timesteps, ends = follow(
-            self.painter, states, start.to(device), noise.to(device), skipped, options
-        )
-        return Paths(index, points.half().cpu(), timesteps.expand(count, -1).clone(), ends.half().cpu())
+        noise = mirrored(torch.randn(start.shape, generator=generator, device=device))
+        states = self.painter.encoder(examples.embeddings[index].float(), examples.told[index])
+        points, timesteps, ends = follow(self.painter, states, start, noise, skipped, options)
+        timesteps = timesteps.expand(count, -1).clone()
+        return Paths(index.cpu(), points.half().cpu(), timesteps, ends.half().cpu())
 
 
 def follow_paths(
@@ -201,27 +198,31 @@ def follow_paths(
 
 
 def load_paths(folder: Path, accelerator: Accelerator) -> Paths:
-    """Read the paths that this process has followed; only those fit the examples that it holds."""
+    """Read the paths that this process has followed to its device; only those fit its examples."""
     files = sorted((folder / "paths").glob("paths_*.pt"))
     mine = [
         torch.load(path, weights_only=True)
         for path in files
         if int(path.stem.rpartition("_")[2]) % accelerator.num_processes == accelerator.process_index
     ]
-    return Paths(**{name: torch.cat([part[name] for part in mine]) for name in mine[0]})
+    device = accelerator.device
+    return Paths(**{name: torch.cat([part[name] for part in mine]).to(device) for name in mine[0]})
 
 
 def draw_points(
-    paths: Paths, count: int, options: DistillationOptions, rng: np.random.Generator
-) -> Iterator[torch.Tensor]:
+    paths: Paths, count: int, options: DistillationOptions, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Draw points of paths: which example, latents, timestep, and the end of the path."""
-    which = torch.from_numpy(rng.integers(0, len(paths.index), count))
-    last = paths.timesteps.shape[1]
-    begins = (paths.timesteps[which] < 0).sum(1).numpy()
-    at = np.where(rng.random(count) < options.first, begins, rng.integers(begins, last))
-    place = torch.from_numpy(at)
-    yield from (paths.index[which], paths.points[which, place].float())
-    yield from (paths.timesteps[which, place], paths.ends[which].float())
+
+    def chance() -> torch.Tensor:
+        return torch.rand(count, generator=generator, device=generator.device)
+
+    which = (chance() * len(paths.index)).long()
+    begins = (paths.timesteps[which] < 0).sum(1)
+    length = paths.timesteps.shape[1] - begins
+    place = begins + torch.where(chance() < options.first, 0, chance() * length).long()
+    points, timesteps = paths.points[which, place].float(), paths.timesteps[which, place]
+    return paths.index[which], points, timesteps, paths.ends[which].float()
 
 
 def end_loss(predicted: torch.Tensor, ends: torch.Tensor, huber: float) -> torch.Tensor:
@@ -259,17 +260,13 @@ def train(
 
     def start(clock: Clock) -> Step:
         examples, paths = Examples(folder, accelerator, clock.steps), load_paths(folder, accelerator)
-        rng = np.random.default_rng([clock.steps, accelerator.process_index])
-        alphas = make_scheduler().alphas_cumprod
+        alphas = make_scheduler().alphas_cumprod.to(accelerator.device)
 
         def step(clock: Clock) -> tuple[torch.Tensor, torch.Tensor]:
-            index, *parts = draw_points(paths, loop.batch, options, rng)
-            latents, timesteps, ends = (part.to(accelerator.device) for part in parts)
-            embeddings = examples.embeddings[index].float().to(accelerator.device)
-            told = examples.told[index].to(accelerator.device)
-            states = model.encoder(embeddings, told)
+            index, latents, timesteps, ends = draw_points(paths, loop.batch, options, examples.generator)
+            states = model.encoder(examples.embeddings[index].float(), examples.told[index])
             v = model.unet(latents, timesteps, encoder_hidden_states=states).sample
-            signal = alphas.to(v.device)[timesteps][:, None, None, None]
+            signal = alphas[timesteps][:, None, None, None]
             predicted = signal.sqrt() * latents - (1 - signal).sqrt() * v
             loss = end_loss(predicted, ends, options.huber)
             return loss, functional.mse_loss(predicted, ends).detach()

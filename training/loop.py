@@ -192,6 +192,8 @@ def fit(
     Path
         The checkpoint.
     """
+    if accelerator.device.type == "cuda":
+        model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.rate, weight_decay=1e-2, betas=(0.9, 0.99))
     average = EMAModel(model.parameters(), decay=options.ema, foreach=True)
     clock, first = Clock(options), accelerator.is_main_process

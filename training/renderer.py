@@ -9,6 +9,7 @@ chooses warp, detail and cloud: never the meaning.
 
 from __future__ import annotations
 
+import colorsys
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +18,11 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from sound_diffusion.model.harmony import FIFTHS, PITCH_CLASSES, key_place, mode_weights
 from sound_diffusion.model.picture_language import MOMENT_AREAS, Descriptors
 
-# Round the circle in ten steps: warm to cold, and back through magenta; that of the centroid ends at violet.
+# Round the circle in twelve steps, one a pitch class: warm to cold, and back through magenta; that of the
+# centroid ends at violet. All are equally saturated, and as far apart as hues of one name allow.
 CIRCLE = np.array(
-    [
-        (1.00, 0.06, 0.24), (1.00, 0.28, 0.07), (0.98, 0.60, 0.06), (0.80, 0.80, 0.10), (0.08, 0.86, 0.46),
-        (0.05, 0.74, 0.88), (0.10, 0.42, 1.00), (0.30, 0.18, 1.00), (0.66, 0.14, 1.00), (0.98, 0.10, 0.68),
-    ]
+    [colorsys.hsv_to_rgb(degrees / 360, 0.92, 1.0)
+     for degrees in (345, 10, 34, 58, 92, 135, 168, 195, 218, 248, 282, 316)]
 )  # fmt: skip
 COLDEST = 0.8  # place of violet on the circle
 MODES = np.array([(5, 1), (4, 3), (7, 2), (3, 2)])  # ratios of the two directions of a plate's modes
@@ -255,7 +255,7 @@ def chord_hues(harmony: np.ndarray) -> np.ndarray:
     shares = harmony**2
     place = np.arange(BINS) / BINS * PITCH_CLASSES
     apart = np.abs((place[:, None] - FIFTHS + 6) % PITCH_CLASSES - 6)
-    density = np.clip(1 - apart / 0.8, 0, 1) @ (shares / shares.sum()) + 1e-6
+    density = np.clip(1 - apart / 0.4, 0, 1) @ (shares / shares.sum()) + 1e-6
     quantiles = np.cumsum(density) / density.sum()
     return np.interp((np.arange(BINS) + 0.5) / BINS, quantiles, np.arange(BINS) / BINS)
 
@@ -291,7 +291,7 @@ def colours(d: Descriptors, ripple: np.ndarray, field: np.ndarray, reach: float)
     np.ndarray [shape=(size, size, 3)]
     """
     # Blended as light, not round the circle: no rainbow between two pitch classes.
-    of_chord = gaussian_filter1d(hues(chord_hues(d.harmony)), 8.0, axis=0, mode="nearest")
+    of_chord = gaussian_filter1d(hues(chord_hues(d.harmony)), 4.0, axis=0, mode="nearest")
     of_time = hues(COLDEST * radial(d.colour, ripple, reach))
     inside = np.clip((CHORD_AREA * d.chord - field) / 0.06, 0, 1)[..., None]
     place = np.clip(field / max(CHORD_AREA * d.chord, 1e-3), 0, 1) * (BINS - 1)
@@ -352,6 +352,6 @@ def render(d: Descriptors, seed: int, style: Style | None = None) -> np.ndarray:
     light = light + bass**2 * (1 - share) * flower * (0.12 + 0.6 * pattern)
     light = light[..., None] * colour + 0.5 * sparks[..., None] * (0.35 + 0.65 * colour)
     vignette = 1 / (1 + (radius / 175) ** 6)
-    light = light * (envelope**1.6 * (1 + 1.6 * rings) * vignette)[..., None]
+    light = light * (envelope**1.6 * (1 + 2.2 * rings) * vignette)[..., None]
     picture = expose(light, min(style.light * d.light**1.5, 0.66))
     return whole(np.round(picture * 255).astype(np.uint8))

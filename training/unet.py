@@ -154,7 +154,7 @@ def make_scheduler() -> DDIMScheduler:
 
 
 class Examples:
-    """Draws what training reads; it is all in memory, a share of it in each of several processes.
+    """Draws what training reads: it is all in the memory of the device, or a process's share of it.
 
     Parameters
     ----------
@@ -175,16 +175,19 @@ class Examples:
         names = painted + heard[share]
         targets = dataset.load(names, "targets")
         kept = (targets[:, 0] > 0) | (np.arange(len(targets)) % KEEP_SILENCE == 0)
-        self.heard = torch.from_numpy(np.flatnonzero(kept))
-        self.latents = torch.from_numpy(np.concatenate([np.load(latents_of(p)) for p in painted]))
+        self.device = accelerator.device
+        self.heard = self._keep(np.flatnonzero(kept))
+        self.latents = self._keep(np.concatenate([np.load(latents_of(p)) for p in painted]))
         self.painted = self.heard[self.heard < len(self.latents)]
         self.scale = scaling_factor(folder)
-        self.embeddings = torch.from_numpy(dataset.load(names, "embeddings"))
-        self.told = torch.from_numpy(dataset.load(names, "told"))
+        self.embeddings = self._keep(dataset.load(names, "embeddings"))
+        self.told = self._keep(dataset.load(names, "told"))
         mean, deviation = target_scale(folder)
-        self.targets = torch.from_numpy((targets - mean) / deviation)
-        self.device = accelerator.device
-        self.generator = torch.Generator().manual_seed(1000 * seed + accelerator.process_index)
+        self.targets = self._keep((targets - mean) / deviation)
+        self.generator = torch.Generator(self.device).manual_seed(1000 * seed + accelerator.process_index)
+
+    def _keep(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).to(self.device)
 
     def sounds(self, count: int) -> list[torch.Tensor]:
         """Draw sounds to hear: timesteps, embeddings, descriptors as told, standardised targets."""
@@ -198,9 +201,10 @@ class Examples:
         return [*heard, latents * self.scale]
 
     def _draw(self, count: int, among: torch.Tensor, *arrays: torch.Tensor) -> list[torch.Tensor]:
-        index = among[torch.randint(len(among), (count,), generator=self.generator)]
-        timesteps = draw_timesteps(count, self.generator)
-        return [part.to(self.device) for part in (timesteps, *(array[index].float() for array in arrays))]
+        index = among[
+            torch.randint(len(among), (count,), generator=self.generator, device=self.generator.device)
+        ]
+        return [draw_timesteps(count, self.generator), *(array[index].float() for array in arrays)]
 
 
 def begin_with(painter: Painter, model: Path) -> None:
@@ -251,7 +255,9 @@ def scaling_factor(folder: Path) -> float:
 
 def draw_timesteps(count: int, generator: torch.Generator) -> torch.Tensor:
     """Draw timesteps that cover 0..999 evenly within the batch."""
-    return ((torch.arange(count) + torch.rand(count, generator=generator)) * 1000 / count).long()
+    device = generator.device
+    place = torch.arange(count, device=device) + torch.rand(count, generator=generator, device=device)
+    return (place * 1000 / count).long().clamp(max=999)
 
 
 def telling(told: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -259,8 +265,8 @@ def telling(told: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
     Every descriptor counts the same, however many numbers it takes.
     """
-    weights = torch.cat([torch.full((size,), 1 / (size * len(GROUPS))) for size in GROUPS])
-    return (told.float() - targets).square() @ weights.to(targets.device)
+    weights = torch.cat([told.new_full((size,), 1 / (size * len(GROUPS))) for size in GROUPS])
+    return (told.float() - targets).square() @ weights.float()
 
 
 def ear_loss(model: Painter, examples: Examples, count: int) -> torch.Tensor:
@@ -274,8 +280,9 @@ def paint_loss(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the loss of painting so many pictures, and the error of v alone."""
     timesteps, embeddings, heard, targets, latents = examples.pairs(count)
-    noise = mirrored(torch.randn(latents.shape, generator=examples.generator)).to(latents.device)
-    kept = (torch.rand(count, generator=examples.generator) >= options.drop).to(latents.device)
+    generator, device = examples.generator, latents.device
+    noise = mirrored(torch.randn(latents.shape, generator=generator, device=device))
+    kept = torch.rand(count, generator=generator, device=device) >= options.drop
     noisy = scheduler.add_noise(latents, noise, timesteps)
     goal = scheduler.get_velocity(latents, noise, timesteps)
     painted, told = model(noisy, timesteps, embeddings, heard, kept)

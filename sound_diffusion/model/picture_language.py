@@ -18,13 +18,15 @@ from sound_diffusion.model.harmony import N_MODES, chord_of, harmony_of, key_pla
 from sound_diffusion.sound.features import extract_at
 from sound_diffusion.typing import DoubleArray, FloatArray
 
-NOW = 9.0  # rows in which the newest moments fall to a third of their weight
-WHOLE = 0.03  # weight that every moment keeps beside that
+NOW = 7.0  # rows in which the newest moments fall to a third of their weight
+WHOLE = 0.01  # weight that every moment keeps beside that
+CHORD_PARTS = 7  # of the span: a chord in one of them is enough, since a beat hides it in another
 ATTACK_ROWS = 3  # an attack is a rise over so many rows
 ATTACK_DB = 16.0  # mean rise of the bands that is a full attack
 NOISE_RISE = 1.5  # what steady noise rises by chance
-RELEASE = 20.0  # rows in which the light of an attack falls to a third
-ATTACK_LIGHT = 0.35  # that the newest attack adds
+RELEASE = 14.0  # rows in which the light of an attack falls to a third
+ATTACK_SUM = 3.0  # attacks of so much in all are a full one: they last for several rows
+ATTACK_LIGHT = 0.5  # that a full attack adds
 MOTION = 0.25  # mean attack of a percussive span
 BANDS = (40.0, 250.0, 2500.0, 15_000.0)  # hertz: edges of bass, middle and treble
 # Decibels of a band relative to the whole, and how present it is: what music has, spread out.
@@ -190,7 +192,8 @@ def describe(magnitude: FloatArray) -> Descriptors:
     frequency, power, level = frequencies(m.shape[1]), m**2, levels(m)
     envelope = light_of(10 * np.log10(gaussian_filter1d(level, 1.2, mode="nearest") + 1e-12))
     attacks = attacks_in(m)
-    flash = float((attacks * np.exp((np.arange(N_ROWS) - N_ROWS + 1) / RELEASE)).max())
+    fresh = attacks @ np.exp((np.arange(N_ROWS) - N_ROWS + 1) / RELEASE)
+    flash = float(np.clip(fresh / ATTACK_SUM, 0, 1))
 
     weights = np.sqrt(level) + 1e-9
     near = gaussian_filter1d(m, 3.0, axis=0, mode="nearest") + 1e-9 * m.max() + 1e-9
@@ -212,7 +215,7 @@ def describe(magnitude: FloatArray) -> Descriptors:
         attacks=attacks,
         colour=colour,
         harmony=harmony_of(spectrum),
-        chord=max(chord_of(part.mean(0)) for part in np.array_split(m, 3)),
+        chord=max(chord_of(part.mean(0)) for part in np.array_split(m, CHORD_PARTS)),
         pitch=float(np.interp(onto(pitch, PITCH_RANGE), (0, 0.18, 0.33, 0.5, 1), (0, 0.15, 0.45, 0.7, 1))),
         noisiness=noisiness_of(power, weights),
         bands=np.array(presence),
