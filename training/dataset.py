@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from training.sounds import log_uniform
 
 WIDTH = 768
 SHARD = 128  # pairs or sounds
+READERS = 8  # shards that are read at once
 SOUNDS = "sounds"  # folder of the shards without pictures
 SCALING = {"fft": "log", "waveform": "none", "melspectrogram": "none", "mfcc": "none", "cqt": "none"}
 PAINTED = {"fft": 0.79, "melspectrogram": 0.08, "waveform": 0.06, "mfcc": 0.04, "cqt": 0.03}
@@ -176,11 +178,20 @@ def shards(folder: Path) -> list[Path]:
 
 def load(paths: list[Path], name: str) -> np.ndarray:
     """Read one array (`embeddings`, `pictures` or `targets`) of several shards, joined."""
-    joined = np.empty(0)
-    for index, path in enumerate(paths):
+
+    def read(path: Path) -> np.ndarray:
         with np.load(path) as shard:
-            part = shard[name]
-        if not index:  # gigabytes: there is no room for the parts and the whole
-            joined = np.empty((len(paths), *part.shape), part.dtype)
-        joined[index] = part
+            part: np.ndarray = shard[name]
+        return part
+
+    if not paths:
+        return np.empty(0)
+    first = read(paths[0])
+    joined = np.empty((len(paths), *first.shape), first.dtype)
+
+    def place(index: int) -> None:  # gigabytes: there is no room for the parts and the whole
+        joined[index] = read(paths[index])
+
+    with ThreadPoolExecutor(READERS) as pool:
+        list(pool.map(place, range(len(paths))))
     return joined.reshape(-1, *joined.shape[2:])
