@@ -17,8 +17,8 @@ WORK = Path(__file__).parent / "work"
 MODEL = Path(__file__).parent.parent / "models" / "cymatics"
 SLOW = {"steps": 15, "guidance": distillation.GUIDANCE}
 FEW_STEPS = {
-    "steps": 4,
-    "guidance": 2.0,
+    "steps": 2,
+    "guidance": 1.0,
     "few_steps": True,
     "film": {"steps": 1, "guidance": 1.0, "strength": 0.8, "seed_mode": "fixed"},
 }
@@ -26,7 +26,7 @@ DECLARED = {
     "scaling": dataset.SCALING,
     "height": 256,
     "width": 256,
-    "window": 0.75,
+    "window": 0.6,
     "sound_encoder": True,
     "mirrored_noise": True,
 }
