@@ -38,6 +38,7 @@ from sound_diffusion.sound.audio import stream_audio
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK_SECONDS = 0.02
 LOADING_SECONDS = 300.0
+MEMORY_SECONDS = 5  # between two looks at the memory
 
 
 @dataclass(frozen=True)
@@ -144,13 +145,13 @@ def music(paths: list[Path]) -> Iterator[bytes]:
 
 
 async def measure(program: Program, paths: list[Path], seconds: float) -> tuple[Listener, list[int | None]]:
-    """Play for some seconds; return what came, and the memory of the program, in KiB, every five seconds."""
+    """Play for some seconds; return what came, and the memory of the program, in KiB, over time."""
     listener, memory = Listener(), []
 
     async def watch() -> None:
         while True:
             memory.append(program.status("VmRSS"))
-            await asyncio.sleep(5)
+            await asyncio.sleep(MEMORY_SECONDS)
 
     async with websockets.connect(program.socket, compression=None, max_size=None) as socket:
         reading = asyncio.create_task(listener.read(socket))
@@ -181,8 +182,9 @@ def report(listener: Listener, memory: list[int | None], seconds: float) -> None
     }
     known = [each / 1024 for each in memory if each is not None]
     if known:
-        settled = known[min(2, len(known) - 1)]  # after the first pictures
-        rows |= {"memory, after 10 s": f"{settled:.0f} MiB", "memory, at the end": f"{known[-1]:.0f} MiB"}
+        after = {"after 10 s": 10, "after 1 minute": 60, "at the end": seconds}
+        places = {when: min(round(each / MEMORY_SECONDS), len(known) - 1) for when, each in after.items()}
+        rows |= {f"memory, {when}": f"{known[place]:.0f} MiB" for when, place in places.items()}
     for name, value in rows.items():
         print(f"| {name:<25} | {value:>12} |")
 

@@ -258,6 +258,22 @@ def test_a_preset_shows_what_it_sets(page):
 
 
 @needs_browser
+@pytest.mark.parametrize("left", ["no JSON", '{"calm": "very", "between": 7}', "[1]", "null"])
+def test_what_another_program_has_left_in_the_browser_hinders_nothing(page, left):
+    browser, served = page
+    look = (
+        "JSON.stringify([document.getElementById('between').value, document.getElementById('calm').checked])"
+    )
+    browser.run("localStorage.setItem('sound-diffusion-look', arguments[0])", left)
+    browser.open(served.url)
+    assert browser.wait_for(look) == '["auto",false]'
+    browser.press("q")
+    browser.open(served.url)
+    assert browser.wait_for(look) == '["auto",true]'
+    browser.run("localStorage.clear()")
+
+
+@needs_browser
 def test_full_screen(page):
     browser, _ = page
     browser.press("f")
@@ -343,7 +359,7 @@ def test_a_second_page_is_told_so_and_may_try_again(browser, serve):
         browser.wait_for(
             "document.getElementById('status-text').textContent.includes('another page is open')"
         )
-    wait_until(lambda: not served.session._clients)
+    wait_until(lambda: served.session._clients.painter is None)
     browser.click("#retry")
     browser.wait_for("!document.getElementById('status').classList.contains('trouble')")
 

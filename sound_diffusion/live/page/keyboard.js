@@ -1,6 +1,7 @@
 /** Keys, and the list of them. */
 
 import { byId, element } from "./elements.js";
+import { recall, remember } from "./memory.js";
 
 const TYPING = "input:not([type=checkbox], [type=range]), textarea, select, [contenteditable]";
 
@@ -9,8 +10,8 @@ const TYPING = "input:not([type=checkbox], [type=range]), textarea, select, [con
  */
 export function listen(keys) {
   const on = byId("keys-on");
-  on.checked = localStorage.getItem("keys") !== "off";
-  on.addEventListener("change", () => localStorage.setItem("keys", on.checked ? "on" : "off"));
+  on.checked = recall("keys", { on: true }).on;
+  on.addEventListener("change", () => remember("keys", { on: on.checked }));
   for (const { key, shown, does } of keys) {
     if (does) byId("keys").append(element("dt", {}, element("kbd", { textContent: shown ?? key.toUpperCase() })), element("dd", { textContent: does }));
   }

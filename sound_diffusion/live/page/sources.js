@@ -25,7 +25,7 @@ export function whyNoMicrophone() {
   if (window.isSecureContext) return "This browser offers pages no microphone. Play a file instead.";
   return (
     "Browsers give a microphone only to pages from this computer or by https, and this one came by plain http from " +
-    `${location.hostname}. Open it through an ssh tunnel (ssh -L 7860:localhost:7860 …), or play a file instead.`
+    `${location.hostname}. Open it through an ssh tunnel (ssh -L ${location.port}:localhost:${location.port} …), or play a file instead.`
   );
 }
 
@@ -33,7 +33,7 @@ export function whyNoMicrophone() {
 export function whyNoShare() {
   if (navigator.mediaDevices?.getDisplayMedia) return "";
   if (window.isSecureContext) return "This browser cannot share a tab or a screen. Play a file instead.";
-  return whyNoMicrophone().replace("a microphone", "the sound of a tab");
+  return "Nor do they give such a page the sound of a tab.";
 }
 
 /**

@@ -1,6 +1,7 @@
 /** How it is shown: what belongs to this screen and not to the painter. */
 
 import { element } from "./elements.js";
+import { recall, remember } from "./memory.js";
 
 const BETWEEN = { auto: "flow, with a graphics card", flow: "flow", fade: "fade", cut: "nothing" };
 
@@ -12,7 +13,7 @@ export class ViewControls {
   constructor(form, onChange) {
     this.onChange = onChange;
     const calmer = matchMedia("(prefers-reduced-motion: reduce)");
-    this.look = { between: "auto", fill: false, calm: false, ...JSON.parse(localStorage.getItem("look") ?? "{}") };
+    this.look = recall("look", { between: "auto", fill: false, calm: false });
     this.look.calm ||= calmer.matches;
     const between = element("select", { id: "between" }, ...Object.entries(BETWEEN).map(([value, textContent]) => element("option", { value, textContent })));
     between.addEventListener("change", () => this.set({ between: between.value }));
@@ -42,7 +43,7 @@ export class ViewControls {
 
   set(change) {
     Object.assign(this.look, change);
-    localStorage.setItem("look", JSON.stringify(this.look));
+    remember("look", this.look);
     this.show();
   }
 
