@@ -145,6 +145,7 @@ def paint_latents(
     *,
     noise: torch.Tensor | None = None,
     on_step: Callable[[int, torch.Tensor], torch.Tensor | None] | None = None,
+    mirrored: bool = True,
 ) -> torch.Tensor:
     """Paint several embeddings at once, without decoding them.
 
@@ -167,6 +168,8 @@ def paint_latents(
     on_step : callable, optional
         Called after each denoising step with its number, from 0 on, and the latents that it left. If it
         returns latents, the next step goes on from those.
+    mirrored : bool
+        Whether a model whose pictures are their own mirror images mirrors the noise and what a step leaves.
 
     Returns
     -------
@@ -187,7 +190,8 @@ def paint_latents(
     conditioning = Conditioning.stack(
         [each if isinstance(each, Conditioning) else condition_embedding(model, each) for each in embeddings]
     )
-    pipeline = model.pipeline_for("txt2img" if over is None else "img2img", settings.sampler)
+    task = "txt2img" if over is None else "img2img"
+    pipeline = model.pipeline_for(task, settings.sampler, mirrored=mirrored)
 
     def after_step(_pipeline: Any, index: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         changed = None if on_step is None else on_step(index, tensors["latents"])

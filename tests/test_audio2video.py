@@ -283,6 +283,30 @@ def test_a_film_that_follows_everything_is_killed_at_random_moments(
     assert_same_films(tmp_path / "out" / "noise", tmp_path / "whole" / "noise")
 
 
+@pytest.mark.parametrize(
+    ("flags", "noise_moves", "mirrored"),
+    [
+        ((), False, [True] * 4),
+        (("--zoom", 1.1), True, [True] * 4),
+        (("--angle", 5), True, [True, False, False, False]),
+        (("--translation_x", 4, "--strength", "where(t < 2, 0.5, 1)"), True, [True, False, True, True]),
+    ],
+)
+def test_noise_moves_with_the_camera(flags, noise_moves, mirrored, make, monkeypatch):
+    calls, paint_latents = [], painter.paint_latents
+    monkeypatch.setattr(
+        painter, "paint_latents", lambda *args, **more: calls.append(more) or paint_latents(*args, **more)
+    )
+    code, _, err = make("--fps", 5, "--strength", 0.5, "--seed-mode", "fixed", *flags)
+    assert (code, err) == (0, [])
+    assert [call["mirrored"] for call in calls] == mirrored
+    noises = [call["noise"] for call in calls]
+    assert [noise is not None for noise in noises] == [noise_moves] * 4
+    if noise_moves:
+        assert not np.array_equal(noises[0], noises[1])
+        assert np.array_equal(noises[0], noises[2]) == ("--strength" in flags)
+
+
 def test_a_constant_formula_gives_the_pixels_of_the_number(make, tmp_path):
     make("--fps", 6, "--strength", 0.5, outdir="number")
     make("--fps", 6, "--strength", "0:(0.25 + 0.25)", "--zoom", "1*1", "--gain", "2/2", outdir="formula")

@@ -18,7 +18,8 @@ from sound_diffusion.model.load import load_model
 from sound_diffusion.model.mirrored import mirrored, mirrored_scheduler
 from sound_diffusion.model.model import Model
 from sound_diffusion.model.sound_encoder import SoundEncoder, row_positions
-from sound_diffusion.painting import paint
+from sound_diffusion.painting import paint, paint_latents
+from sound_diffusion.settings import settings_for
 
 ROWS = 77
 
@@ -170,6 +171,12 @@ def test_a_model_that_declares_it_begins_with_mirrored_noise(declared, tiny_mode
     model.pipeline.unet.register_forward_pre_hook(lambda _module, arguments: seen.append(arguments[0]))
     paint(model, rng.random((77, 32), dtype=np.float32), steps=3)
     assert [is_symmetric(latents) for latents in seen] == [declared] * 3
+    seen.clear()
+    start = torch.randn(1, 4, 8, 8, generator=torch.manual_seed(1))
+    chosen = settings_for(model.defaults, steps=4, strength=0.5)
+    for over in (None, start):
+        paint_latents(model, [rng.random((77, 32), dtype=np.float32)], [0], chosen, over, mirrored=False)
+    assert not any(is_symmetric(latents) for latents in seen)
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -298,6 +298,21 @@ def test_what_is_forgotten_is_not_encoded(
     assert len(encoded) == n_encoded
 
 
+def test_noise_moves_with_the_camera_once_it_has_moved(tiny_model, tiny_model_folder, tmp_path, monkeypatch):
+    noises, paint_latents = [], film_painter.paint_latents
+    monkeypatch.setattr(
+        film_painter,
+        "paint_latents",
+        lambda *args, **more: noises.append(more["noise"]) or paint_latents(*args, **more),
+    )
+    sound = _Array(np.zeros(SAMPLE_RATE, np.float32))
+    jobs = [Job.plan(tiny_options(tiny_model_folder, tmp_path, strength=0.5, zoom=z)) for z in (1, 1.1, 1)]
+    painting = Chain(tiny_model, sound, jobs[0].options.fps)
+    for index, job in enumerate([*jobs, jobs[2]]):
+        painting.paint(index, job)
+    assert [noise is not None for noise in noises] == [False, True, True, True]
+
+
 def test_a_formula_that_leaves_its_numbers_is_held_and_said_so_once(page):
     page.start(strength="0.5 + 5*loudness", scale="1/(loudness - loudness)")
     page.play_until(4)

@@ -48,6 +48,22 @@ class Motion:
         return self == Motion()
 
     @property
+    def is_centred(self) -> bool:
+        """Whether what is its own mirror image stays so: nothing turns, nothing is shifted."""
+        return self == Motion(self.zoom)
+
+    def then(self, step: Motion) -> Motion:
+        """The motion that is this one, and then a step."""
+        radians = math.radians(self.angle)
+        cosine, sine = math.cos(radians) / self.zoom, math.sin(radians) / self.zoom
+        return Motion(
+            self.zoom * step.zoom,
+            self.angle + step.angle,
+            self.translation_x + cosine * step.translation_x - sine * step.translation_y,
+            self.translation_y + cosine * step.translation_y + sine * step.translation_x,
+        )
+
+    @property
     def inverse(self) -> Motion:
         """The step that undoes it."""
         cosine, sine = math.cos(math.radians(self.angle)), math.sin(math.radians(self.angle))

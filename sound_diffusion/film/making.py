@@ -18,6 +18,7 @@ from sound_diffusion.film.camera import feed_back
 from sound_diffusion.film.controls import Controls
 from sound_diffusion.film.even import find_even_places
 from sound_diffusion.film.keys import at_the_pace
+from sound_diffusion.film.moved_noise import ways_over
 from sound_diffusion.film.painter import FilmPainter, Painted
 from sound_diffusion.film.path import Heard, Listener
 from sound_diffusion.film.run_folder import RunFolder
@@ -238,7 +239,8 @@ class FrameMaker:
     @cached_property
     def _painter(self) -> FilmPainter:
         scaling, feature = self.recipe["scaling"], self.recipe["feature"]
-        return FilmPainter(self.job.model, self.job, self.timeline, self.controls, scaling, feature)
+        ways = ways_over(self.controls, self.timeline)
+        return FilmPainter(self.job.model, self.job, self.timeline, self.controls, scaling, feature, ways)
 
     @cached_property
     def _listener(self) -> Listener:

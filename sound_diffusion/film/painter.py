@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,8 @@ from sound_diffusion.bending import Bending
 from sound_diffusion.conditioning import Conditioning, condition
 from sound_diffusion.film.camera import Motion, move
 from sound_diffusion.film.controls import Controls
-from sound_diffusion.film.noise import NoiseMaker, arc
+from sound_diffusion.film.moved_noise import MovedNoiseMaker
+from sound_diffusion.film.noise import NoiseMaker, NoisePoint, arc
 from sound_diffusion.film.path import Heard
 from sound_diffusion.film.timeline import Frame, Timeline
 from sound_diffusion.job import Job
@@ -48,6 +49,8 @@ class FilmPainter:
     controls : Controls
     scaling, feature : str
         As the recipe has them.
+    ways : mapping from int to Motion, optional
+        How far the camera has come at every frame, by its index. None: it never moves.
     """
 
     model: Model
@@ -56,6 +59,7 @@ class FilmPainter:
     controls: Controls
     scaling: str
     feature: str
+    ways: Mapping[int, Motion] | None = None
 
     def paint(
         self,
@@ -109,8 +113,9 @@ class FilmPainter:
             generators,
             settings,
             over,
-            noise=self._noise(places),
+            noise=self._noise(frames, places),
             on_step=self._bending(frames, settings, over is not None),
+            mirrored=self._way(frames[0]).is_centred,
         )
         pictures = decode_latents(self.model, painted, [frame.seed for frame in frames])
         # In memory as they are when they are loaded: the order there decides the last bits of what follows.
@@ -171,13 +176,24 @@ class FilmPainter:
         how = self.job.options.interpolation
         return made_of(heard.before).towards(made_of(heard.after), heard.share, how)
 
-    def _noise(self, places: Sequence[float]) -> torch.Tensor | None:
+    def _noise(self, frames: Sequence[Frame], places: Sequence[float]) -> torch.Tensor | None:
         path = self.controls.noise
-        return None if path is None else self._make_noise([path.at(place) for place in places])
+        if self.ways is None:
+            return None if path is None else self._make_noise([path.at(place) for place in places])
+        seeds = [NoisePoint(frame.seed) for frame in frames]
+        points = seeds if path is None else [path.at(place) for place in places]
+        return self._make_moved_noise(points, [self._way(frame) for frame in frames])
 
     @cached_property
     def _make_noise(self) -> NoiseMaker:
         return NoiseMaker(self.model, self.job.settings)
+
+    @cached_property
+    def _make_moved_noise(self) -> MovedNoiseMaker:
+        return MovedNoiseMaker(self.model, self.job.settings)
+
+    def _way(self, frame: Frame) -> Motion:
+        return Motion() if self.ways is None else self.ways[frame.index]
 
     def _bending(self, frames: Sequence[Frame], settings: PaintSettings, over_picture: bool) -> Any:
         bends = self.job.options.bend
@@ -186,7 +202,8 @@ class FilmPainter:
         n_steps = steps_to_run(settings) if over_picture else settings.steps
         amounts = self.controls.amounts[[frame.position for frame in frames]]
         seeds = [frame.seed for frame in frames]
-        return Bending(bends, amounts, seeds, n_steps, self.job.defaults.mirrored_noise)
+        mirrored = self.job.defaults.mirrored_noise and self._way(frames[0]).is_centred
+        return Bending(bends, amounts, seeds, n_steps, mirrored)
 
 
 def between(one: torch.Tensor, other: torch.Tensor, share: float) -> torch.Tensor:

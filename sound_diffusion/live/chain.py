@@ -17,8 +17,9 @@ import numpy as np
 
 from sound_diffusion.constants import LARGEST_SEED, N_ROWS, SAMPLE_RATE
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.film.camera import Feedback, feed_back
+from sound_diffusion.film.camera import Feedback, Motion, feed_back
 from sound_diffusion.film.controls import Controls, schedules_of
+from sound_diffusion.film.moved_noise import add_up
 from sound_diffusion.film.noise import Circle, NoisePath, NoisePoint
 from sound_diffusion.film.painter import FilmPainter
 from sound_diffusion.film.painter import Painted as PaintedFrame
@@ -147,6 +148,7 @@ class Chain:
         self._first: Image.Image | None = None
         self._numbers: dict[str, float] = {}
         self._walked = 0.0  # seeds
+        self._way: Motion | None = None  # of the camera, since it moved first
 
     def paint(self, index: int, job: LiveJob) -> Painted:
         """Paint frame `index`, which comes after all that were painted.
@@ -165,10 +167,14 @@ class Chain:
         # The frames that were not painted are those that a preview leaves out: their motion adds up.
         controls = Controls(options, numbers=numbers, noise=self._noise(index, options, numbers))
         here = replace(frame, position=missed, step=missed)
-        start = self._start(controls.feedback(here), job)
+        feedback = controls.feedback(here)
+        start = self._start(feedback, job)
+        ways = self._ways(here, feedback.motion, controls.forgets_all(here.position))
         scaling = job.defaults.scaling_for(options.feature, options.scaling)
         film_job = cast("Job[FilmOptions]", job)
-        painter = FilmPainter(self._model, film_job, timeline_of(options), controls, scaling, options.feature)
+        painter = FilmPainter(
+            self._model, film_job, timeline_of(options), controls, scaling, options.feature, ways
+        )
         heard = Heard(self._feature(frame, options.feature))
         [painted] = painter.paint([here], [heard], [index], start, self._before)
         self._last, self._before = index, painted
@@ -181,6 +187,13 @@ class Chain:
         if self._before is None:
             return job.init_image
         return feed_back(self._before.picture, feedback, self._first)
+
+    def _ways(self, frame: Frame, step: Motion, anew: bool) -> dict[int, Motion] | None:
+        """Return how far the camera has come; None as long as it has not moved."""
+        if self._way is None and step.is_still:
+            return None
+        [self._way] = add_up([((self._way or Motion()).then(step), anew)])
+        return {frame.index: self._way}
 
     def _noise(
         self, index: int, options: LiveOptions, numbers: Mapping[str, DoubleArray]

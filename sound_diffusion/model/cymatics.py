@@ -40,15 +40,16 @@ class CymaticsModel(Model):
             encoded: torch.Tensor = self.sound_encoder(states)
         return encoded
 
-    def pipeline_class(self, task: str) -> Any:
+    def pipeline_class(self, task: str, *, mirrored: bool = True) -> Any:
         """Return the class of a task's pipeline: see :meth:`Model.pipeline_class`."""
         plain = super().pipeline_class(task)
-        return mirrored_pipeline(plain) if self.defaults.mirrored_noise and task == "txt2img" else plain
+        mirrored = mirrored and self.defaults.mirrored_noise and task == "txt2img"
+        return mirrored_pipeline(plain) if mirrored else plain
 
-    def scheduler_class(self, sampler: str) -> Any:
+    def scheduler_class(self, sampler: str, *, mirrored: bool = True) -> Any:
         """Return the class of a sampler's scheduler: see :meth:`Model.scheduler_class`."""
         plain = super().scheduler_class(sampler)
-        return mirrored_scheduler(plain) if self.defaults.mirrored_noise else plain
+        return mirrored_scheduler(plain) if mirrored and self.defaults.mirrored_noise else plain
 
 
 def as_cymatics(model: Model, location: Location) -> CymaticsModel:

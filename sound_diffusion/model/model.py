@@ -229,10 +229,10 @@ class Model:
         return self.defaults.scaling_for(feature, scaling)
 
     @cached_property
-    def _pipelines(self) -> dict[tuple[str, str], DiffusionPipeline]:
+    def _pipelines(self) -> dict[tuple[str, str, bool], DiffusionPipeline]:
         return {}
 
-    def pipeline_for(self, task: str, sampler: str) -> DiffusionPipeline:
+    def pipeline_for(self, task: str, sampler: str, *, mirrored: bool = True) -> DiffusionPipeline:
         """Return the pipeline of a task with a sampler; all share the weights.
 
         Parameters
@@ -240,16 +240,19 @@ class Model:
         task : {"txt2img", "img2img"}
         sampler : str
             A key of :data:`sound_diffusion.model.defaults.SAMPLERS`.
+        mirrored : bool
+            Whether a model whose pictures are their own mirror images keeps them so in every step.
 
         Returns
         -------
         pipeline : diffusers.DiffusionPipeline
         """
-        if (task, sampler) not in self._pipelines:
-            self._pipelines[task, sampler] = self._build_pipeline(task, sampler)
-        return self._pipelines[task, sampler]
+        key = task, sampler, mirrored
+        if key not in self._pipelines:
+            self._pipelines[key] = self._build_pipeline(*key)
+        return self._pipelines[key]
 
-    def pipeline_class(self, task: str) -> Any:
+    def pipeline_class(self, task: str, *, mirrored: bool = True) -> Any:
         """Return the class of the pipeline of a task, ``txt2img`` or ``img2img``."""
         import diffusers
 
@@ -258,7 +261,7 @@ class Model:
             return from_noisy_latents(getattr(diffusers, f"{kind}Img2ImgPipeline"))
         return getattr(diffusers, f"{kind}Pipeline")
 
-    def scheduler_class(self, sampler: str) -> Any:
+    def scheduler_class(self, sampler: str, *, mirrored: bool = True) -> Any:
         """Return the class of the scheduler of a sampler; ParameterError for an unknown one."""
         import diffusers
 
@@ -269,15 +272,15 @@ class Model:
         scheduler_class = getattr(diffusers, SAMPLERS[sampler])
         return counting_on_cpu(scheduler_class) if self.device == "cuda" else scheduler_class
 
-    def _build_pipeline(self, task: str, sampler: str) -> DiffusionPipeline:
-        scheduler_class = self.scheduler_class(sampler)
+    def _build_pipeline(self, task: str, sampler: str, mirrored: bool) -> DiffusionPipeline:
+        scheduler_class = self.scheduler_class(sampler, mirrored=mirrored)
         # Not from_pipe: unless it is told otherwise, that converts the shared weights to float32.
         options: dict[str, Any] = {"requires_safety_checker": False}
         if self.is_xl:
             zeros = self.pipeline.config.force_zeros_for_empty_prompt
             options = {"force_zeros_for_empty_prompt": zeros, "add_watermarker": False}
         moves = self.low_memory and self.device != "cpu"
-        pipeline_class = self.pipeline_class(task)
+        pipeline_class = self.pipeline_class(task, mirrored=mirrored)
         built = (pipeline_class if moves else from_embeddings(pipeline_class))(
             **self.pipeline.components, **options
         )
