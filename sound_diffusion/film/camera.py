@@ -104,6 +104,11 @@ class Feedback:
     noise: float = 0.0
     seed: int = 0
 
+    @property
+    def changes(self) -> bool:
+        """Whether anything happens."""
+        return not self.motion.is_still or self.color_space != "none" or self.sharpen > 0 or self.noise > 0
+
 
 def feed_back(picture: Image.Image, feedback: Feedback, reference: Image.Image | None) -> Image.Image:
     """Prepare a frame for being painted over, in Deforum's order.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sound_diffusion.batches import Batches
+from sound_diffusion.conditioning import Conditioning
+from sound_diffusion.film.ahead import ahead
 from sound_diffusion.film.camera import feed_back
 from sound_diffusion.film.controls import Controls
 from sound_diffusion.film.even import find_even_places
 from sound_diffusion.film.keys import at_the_pace
 from sound_diffusion.film.moved_noise import ways_over
 from sound_diffusion.film.painter import FilmPainter, Painted
-from sound_diffusion.film.path import Heard, Listener
+from sound_diffusion.film.path import Listener
 from sound_diffusion.film.run_folder import RunFolder
 from sound_diffusion.film.saving import Saver
 from sound_diffusion.film.segments import LARGEST_BATCH
@@ -80,10 +83,16 @@ class FrameMaker:
         if there:
             compare_arithmetic(self.folder.frame(max(there)), self._frame_recipe)
         frames = [self._placed(index) for part in parts for index in part]
-        heard = self._listener.hear(frames, [self._places[frame.index] for frame in frames])
-        with self._saver:
+        with contextlib.closing(self._conditioned(frames)) as conditioned, self._saver:
             for part in parts:
-                yield from self._make_part(islice(heard, len(part)), self._before(part[0]))
+                yield from self._make_part(islice(conditioned, len(part)), self._before(part[0]))
+
+    def _conditioned(self, frames: Sequence[Frame]) -> Generator[tuple[Frame, Conditioning], None, None]:
+        """Yield frames with what the model is given for them, which a thread works out ahead."""
+        heard = self._listen().hear(frames, [self._places[frame.index] for frame in frames])
+        made = ((frame, self._painter.condition(frame, each)) for frame, each in heard)
+        # Parts of a model that move between devices cannot be used by two threads.
+        return made if self.job.model.moves else ahead(made)
 
     def flush(self) -> None:
         """Wait until all frames that were made are saved."""
@@ -93,15 +102,19 @@ class FrameMaker:
     def _saver(self) -> Saver:
         return Saver()
 
-    def _make_part(self, heard: Iterator[tuple[Frame, Heard]], last: Painted | None) -> Iterator[Frame]:
+    def _make_part(
+        self, conditioned: Iterator[tuple[Frame, Conditioning]], last: Painted | None
+    ) -> Iterator[Frame]:
         """Make and save frame after frame, the last painted one being the state."""
-        while batch := list(islice(heard, self._largest_batch)):
+        while batch := list(islice(conditioned, self._largest_batch)):
             for each in self._paint(batch, last):
                 yield from self._save_between(last, each, each.frame.index)
                 if self._keeps_latents(each.frame.index):
                     latents = each.latents.float().cpu().numpy()
                     self._saver.save(self.folder.save_latents, each.frame.index, latents)
-                yield self._save(each.frame, each.picture)
+                if self.job.model.moves:
+                    _ = each.picture  # decoded here, as another thread cannot use the model meanwhile
+                yield self._save(each.frame, each)
                 last = each
         if self.timeline.loop and self.timeline.cadence > 1:
             yield from self._save_between(last, self._load(0), len(self.timeline))
@@ -144,11 +157,10 @@ class FrameMaker:
         """
         if not (self.timeline.loop and self.job.options.over_pictures) or self.job.init_image is not None:
             return None
-        [(_, first)] = self._listener.hear([self.timeline[0]], [0.0])
+        [(_, first)] = self._listen().hear([self.timeline[0]], [0.0])
         last = None
         for index in filter(self.timeline.approach, self.timeline.painted):
-            start = None if last is None else last.picture
-            [last] = self._painter.paint([self._placed(index)], [first], [self._places[index]], start, last)
+            [last] = self._painter.paint([self._placed(index)], [first], [self._places[index]], last)
         return last
 
     @property
@@ -159,27 +171,29 @@ class FrameMaker:
     def _batches(self) -> Batches:
         return Batches(self._largest_batch, announce=self.job.options.batch_size is not None)
 
-    def _paint(self, batch: Sequence[tuple[Frame, Heard]], last: Painted | None) -> Iterable[Painted]:
+    def _paint(self, batch: Sequence[tuple[Frame, Conditioning]], last: Painted | None) -> Iterable[Painted]:
         frames, heard = [frame for frame, _ in batch], [each for _, each in batch]
         places = [self._places[frame.index] for frame in frames]
-        before = self.job.init_image if last is None else last.picture
-        if before is None or not self.job.options.over_pictures:
+        if not self.job.options.over_pictures or (last is None and self.job.init_image is None):
             items = list(zip(frames, heard, places, strict=True))
             batches = self._batches.paint(self.job.model.device, items, self._paint_at_once)
             return (painted for _, batch in batches for painted in batch)
-        start = self._fed_back(before, frames[0])
-        return self._painter.paint(frames, heard, places, start, last, self._approached(frames[0]))
+        start = self._over(frames[0], last)
+        return self._painter.paint(frames, heard, places, start, self._approached(frames[0]))
 
-    def _paint_at_once(self, items: Sequence[tuple[Frame, Heard, float]]) -> list[Painted]:
+    def _over(self, frame: Frame, last: Painted | None) -> Painted | Image.Image | None:
+        """Return what a frame is painted over: the one before, as it is or changed; at first a picture."""
+        if last is None:
+            return self.job.init_image
+        feedback = self.controls.feedback(frame)
+        if frame.index == 0 or not feedback.changes:
+            return last
+        reference = None if feedback.color_space == "none" else self._first_frame
+        return feed_back(last.picture, feedback, reference)
+
+    def _paint_at_once(self, items: Sequence[tuple[Frame, Conditioning, float]]) -> list[Painted]:
         frames, heard, places = zip(*items, strict=True)
         return self._painter.paint(frames, heard, places)
-
-    def _fed_back(self, previous: Image.Image, frame: Frame) -> Image.Image:
-        """Prepare the frame before for being painted over; a picture to start from stays as it is."""
-        feedback = self.controls.feedback(frame)
-        if frame.index == 0:
-            return previous
-        return feed_back(previous, feedback, None if feedback.color_space == "none" else self._first_frame)
 
     @cached_property
     def _first_frame(self) -> Image.Image:
@@ -210,7 +224,7 @@ class FrameMaker:
         tensor = torch.from_numpy(np.zeros(0, dtype=np.float32) if latents is None else latents)
         model = self._painter.model
         tensor = tensor.to(model.device, model.dtype)
-        return Painted(self._placed(index), tensor, load_picture(self.folder.frame(index)))
+        return Painted(self._placed(index), tensor, partial(load_picture, self.folder.frame(index)))
 
     def _save_between(self, last: Painted | None, after: Painted, index: int) -> Iterator[Frame]:
         """Make the frames between two that are painted; `index` is that of the second, as it follows."""
@@ -219,16 +233,17 @@ class FrameMaker:
         for frame, picture in self._painter.between(last, after, index - last.frame.index):
             yield self._save(frame, picture, between=[last.frame.index, after.frame.index])
 
-    def _save(self, frame: Frame, picture: Image.Image, **own: Any) -> Frame:
+    def _save(self, frame: Frame, made: Painted | Image.Image, **own: Any) -> Frame:
         values = self.controls.values(frame)
         if self.timeline.keys is not None:
             values["place"] = float(self._places[frame.index])
         own |= {"frame": frame.index, "seed": frame.seed, **({"values": values} if values else {})}
-        self._saver.save(self._write, frame.index, picture, self._frame_recipe | own)
+        self._saver.save(self._write, frame.index, made, self._frame_recipe | own)
         return frame
 
-    def _write(self, index: int, picture: Image.Image, recipe: dict[str, Any]) -> None:
+    def _write(self, index: int, made: Painted | Image.Image, recipe: dict[str, Any]) -> None:
         if not self.folder.has(index):
+            picture = made.picture if isinstance(made, Painted) else made
             self.folder.save_frame(index, picture, recipe)
 
     @cached_property
@@ -242,8 +257,7 @@ class FrameMaker:
         ways = ways_over(self.controls, self.timeline)
         return FilmPainter(self.job.model, self.job, self.timeline, self.controls, scaling, feature, ways)
 
-    @cached_property
-    def _listener(self) -> Listener:
+    def _listen(self) -> Listener:
         return Listener(self.open_blocks, self.timeline, self.job.model.width)
 
     def _placed(self, index: int) -> Frame:
@@ -261,7 +275,7 @@ class FrameMaker:
         if keys is not None and spacing == "music":
             places = at_the_pace(keys, self.controls.pace(self.timeline.n_positions))
         elif keys is not None and spacing == "even":
-            places = find_even_places(self._painter, self._listener, self.folder)
+            places = find_even_places(self._painter, self._listen(), self.folder)
         return places[:: self.timeline.stride]
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from sound_diffusion.bending import Bending
@@ -16,7 +17,7 @@ from sound_diffusion.film.noise import NoiseMaker, NoisePoint, arc
 from sound_diffusion.film.path import Heard
 from sound_diffusion.film.timeline import Frame, Timeline
 from sound_diffusion.job import Job
-from sound_diffusion.latents import decode_latents, encode_pictures, fit_picture, seeded
+from sound_diffusion.latents import Seed, decode_latents, encode_pictures, fit_picture, seeded
 from sound_diffusion.model.model import Model
 from sound_diffusion.options import FilmOptions
 from sound_diffusion.painting import paint_latents
@@ -28,13 +29,31 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-@dataclass(frozen=True)
 class Painted:
-    """A frame as it was painted: the latents, of shape (1, channels, height, width), and the picture."""
+    """A frame as it was painted.
 
-    frame: Frame
-    latents: torch.Tensor
-    picture: Image.Image
+    Parameters
+    ----------
+    frame : Frame
+    latents : torch.Tensor [shape=(1, channels, height, width)]
+    picture : PIL.Image.Image or callable
+        RGB, or what returns it. That is called once, when and where the picture is asked for first: what
+        goes on from latents needs none, so that another thread can decode them.
+    """
+
+    def __init__(
+        self, frame: Frame, latents: torch.Tensor, picture: Image.Image | Callable[[], Image.Image]
+    ) -> None:
+        self.frame, self.latents = frame, latents
+        self._picture, self._decoding = picture, threading.Lock()
+
+    @property
+    def picture(self) -> Image.Image:
+        """The picture, RGB."""
+        with self._decoding:
+            if callable(self._picture):
+                self._picture = self._picture()
+            return self._picture
 
 
 @dataclass(frozen=True)
@@ -64,10 +83,9 @@ class FilmPainter:
     def paint(
         self,
         frames: Sequence[Frame],
-        heard: Sequence[Heard],
+        heard: Sequence[Heard | Conditioning],
         places: Sequence[float],
-        start: Image.Image | None = None,
-        last: Painted | None = None,
+        start: Painted | Image.Image | None = None,
         approached: tuple[torch.Tensor, float] | None = None,
     ) -> list[Painted]:
         """Paint several frames at once.
@@ -75,15 +93,13 @@ class FilmPainter:
         Parameters
         ----------
         frames : sequence of Frame
-        heard : sequence of Heard
-            What each is painted from.
+        heard : sequence of Heard or Conditioning
+            What each is painted from; the second as :meth:`condition` makes it of the first.
         places : sequence of float
             Where each is along the way of the film, in frames; its noise is that of the place.
-        start : PIL.Image.Image, optional
-            A picture to paint over, for one frame.
-        last : Painted, optional
-            What was painted before. Where `start` is its very picture, its latents are taken as they are,
-            unless the options ask for pictures; what camera, colours or noise have changed is encoded.
+        start : Painted or PIL.Image.Image, optional
+            What one frame is painted over. The latents of a frame are taken as they are, unless the options
+            ask for pictures; a picture, such as one that camera, colours or noise have changed, is encoded.
         approached : (torch.Tensor, float), optional
             Latents that `start` is brought nearer to, and by how much, in [0, 1].
 
@@ -95,18 +111,19 @@ class FilmPainter:
         generators = seeded([frame.seed for frame in frames])
         over = None
         if start is not None and settings.strength < 1:
-            kept = last is not None and start is last.picture and self.job.options.chain == "latent"
-            over = last.latents if last is not None and kept else None
-            if over is None:
-                over = encode_pictures(self.model, [start], settings, generators)
+            over = self._latents_of(start, settings, generators)
             if approached is not None:
                 over = between(over, *approached)
             if settings.strength == 0:
-                picture = (
-                    fit_picture(start, settings) if approached is None else self._decode(over, frames[0])
-                )
-                return [Painted(frames[0], over.contiguous(), picture)]
-        conditionings = [self._condition(frame, each) for frame, each in zip(frames, heard, strict=True)]
+                kept = over.contiguous()
+                if approached is not None:
+                    return [Painted(frames[0], kept, partial(self._decode, kept, frames[0]))]
+                picture = start.picture if isinstance(start, Painted) else start
+                return [Painted(frames[0], kept, fit_picture(picture, settings))]
+        conditionings = [
+            each if isinstance(each, Conditioning) else self.condition(frame, each)
+            for frame, each in zip(frames, heard, strict=True)
+        ]
         painted = paint_latents(
             self.model,
             conditionings,
@@ -117,11 +134,26 @@ class FilmPainter:
             on_step=self._bending(frames, settings, over is not None),
             mirrored=self._way(frames[0]).is_centred,
         )
-        pictures = decode_latents(self.model, painted, [frame.seed for frame in frames])
+        return self._painted(frames, painted)
+
+    def _latents_of(
+        self, start: Painted | Image.Image, settings: PaintSettings, seeds: Sequence[Seed]
+    ) -> torch.Tensor:
+        if not isinstance(start, Painted):
+            return encode_pictures(self.model, [start], settings, seeds)
+        if self.job.options.chain == "latent":
+            return start.latents
+        return encode_pictures(self.model, [start.picture], settings, seeds)
+
+    def _painted(self, frames: Sequence[Frame], latents: torch.Tensor) -> list[Painted]:
+        """Return frames with their latents; several at once are decoded at once, where memory may lack."""
         # In memory as they are when they are loaded: the order there decides the last bits of what follows.
-        painted = painted.contiguous()
+        ordered = latents.contiguous()
+        if len(frames) == 1:
+            return [Painted(frames[0], ordered, partial(self._decode, ordered, frames[0]))]
+        pictures = decode_latents(self.model, ordered, [frame.seed for frame in frames])
         return [
-            Painted(frame, painted[number : number + 1], picture)
+            Painted(frame, ordered[number : number + 1], picture)
             for number, (frame, picture) in enumerate(zip(frames, pictures, strict=True))
         ]
 
@@ -163,7 +195,8 @@ class FilmPainter:
         stride = self.timeline.stride
         return self.controls.motion(range(first * stride + 1, min(last, len(self.timeline) - 1) * stride + 1))
 
-    def _condition(self, frame: Frame, heard: Heard) -> Conditioning:
+    def condition(self, frame: Frame, heard: Heard) -> Conditioning:
+        """Return what the model is given for a frame."""
         words, position = self.controls.words(self.job.words, frame, self.timeline.position(frame))
         gain = self.controls.gain(frame)
 

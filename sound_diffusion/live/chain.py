@@ -176,17 +176,18 @@ class Chain:
             self._model, film_job, timeline_of(options), controls, scaling, options.feature, ways
         )
         heard = Heard(self._feature(frame, options.feature))
-        [painted] = painter.paint([here], [heard], [index], start, self._before)
+        [painted] = painter.paint([here], [heard], [index], start)
         self._last, self._before = index, painted
         self._first = None if options.color_coherence == "none" else self._first or painted.picture
         now = {name: float(values[-1]) for name, values in numbers.items()}
         return Painted(frame, painted.picture, now, held)
 
-    def _start(self, feedback: Feedback, job: LiveJob) -> Image.Image | None:
-        """Return the picture that is painted over; one to begin with stays as it is."""
+    def _start(self, feedback: Feedback, job: LiveJob) -> PaintedFrame | Image.Image | None:
+        """Return what is painted over: the frame before, as it is or changed; at first a picture."""
         if self._before is None:
             return job.init_image
-        return feed_back(self._before.picture, feedback, self._first)
+        changed = feed_back(self._before.picture, feedback, self._first)
+        return self._before if changed is self._before.picture else changed
 
     def _ways(self, frame: Frame, step: Motion, anew: bool) -> dict[int, Motion] | None:
         """Return how far the camera has come; None as long as it has not moved."""

@@ -98,6 +98,11 @@ class Model:
         return dtype
 
     @property
+    def moves(self) -> bool:
+        """Whether its networks move between the devices, so that only one thread can use them."""
+        return self.low_memory and self.device != "cpu"
+
+    @property
     def has_text_encoder(self) -> bool:
         """Whether it can encode prompts."""
         return getattr(self.pipeline, "text_encoder", None) is not None
@@ -279,16 +284,15 @@ class Model:
         if self.is_xl:
             zeros = self.pipeline.config.force_zeros_for_empty_prompt
             options = {"force_zeros_for_empty_prompt": zeros, "add_watermarker": False}
-        moves = self.low_memory and self.device != "cpu"
         pipeline_class = self.pipeline_class(task, mirrored=mirrored)
-        built = (pipeline_class if moves else from_embeddings(pipeline_class))(
+        built = (pipeline_class if self.moves else from_embeddings(pipeline_class))(
             **self.pipeline.components, **options
         )
         # PNDM takes its Runge-Kutta steps out of the count in what is known as PLMS.
         extra = {"skip_prk_steps": True} if sampler == "plms" else {}
         built.scheduler = scheduler_class.from_config(self.pipeline.scheduler.config, **extra)
         built.set_progress_bar_config(disable=True)
-        if moves:
+        if self.moves:
             built.enable_model_cpu_offload(device=self.device)
         else:
             built.place = self.pipeline.device
