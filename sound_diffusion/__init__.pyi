@@ -10,6 +10,7 @@ from .sound.audio import load_audio as load_audio
 from .sound.audio import stream_audio as stream_audio
 from .sound.description import Descriptors as Descriptors
 from .sound.description import describe as describe
+from .sound.description import describe_whole as describe_whole
 from .sound.descriptors import DESCRIPTORS as DESCRIPTORS
 from .sound.embeddings import embed as embed
 from .sound.embeddings import load_embedding as load_embedding

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -213,7 +212,7 @@ def work_out_amounts(bends: Sequence[Bend], variables: Variables) -> DoubleArray
     ----------
     bends : sequence of Bend
     variables : Variables
-        Of a film, or of a picture as :func:`picture_variables` gives them.
+        Of a film, or of a picture as of a film of one frame.
 
     Returns
     -------
@@ -226,20 +225,6 @@ def work_out_amounts(bends: Sequence[Bend], variables: Variables) -> DoubleArray
     """
     amounts = [bend.amount.evaluate(variables) for bend in bends]
     return np.stack(amounts, axis=1) if amounts else np.empty((variables.n_frames, 0))
-
-
-def picture_variables(levels: Mapping[str, float], seed: int) -> Variables:
-    """Return what the amounts of a picture can speak of: those of a film of one frame.
-
-    Parameters
-    ----------
-    levels : mapping from str to float
-        The descriptors of the whole sound, from :func:`sound_diffusion.sound.description.describe_whole`.
-    seed : int
-        Of the first picture.
-    """
-    descriptors = {name: np.array([level]) for name, level in levels.items()}
-    return Variables(1, Fraction(1), descriptors, seed=seed)
 
 
 @dataclass(frozen=True)

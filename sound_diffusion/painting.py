@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from sound_diffusion.bending import Bending
+from sound_diffusion.bending import Bending, parse_bend
 from sound_diffusion.conditioning import Conditioning, condition_embedding
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.latents import (
@@ -20,6 +20,7 @@ from sound_diffusion.latents import (
     seeded,
 )
 from sound_diffusion.model.model import Model
+from sound_diffusion.picture_bends import picture_amounts
 from sound_diffusion.settings import PaintSettings, settings_for, steps_of_schedule, steps_to_run
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ def paint(
     seed: int = 0,
     *,
     init_image: Image.Image | None = None,
+    bends: Sequence[str] = (),
+    levels: Mapping[str, float] | None = None,
     **settings: Any,
 ) -> Image.Image:
     """Paint one embedding.
@@ -48,6 +51,11 @@ def paint(
         In [0, 2**63): the noise that the picture is made from, the same on every device.
     init_image : PIL.Image.Image, optional
         A picture to start from; it is cropped and scaled to the size wanted.
+    bends : sequence of str
+        What is done to the latents between the steps, as ``--bend`` takes it: ``rotate@50%: 3*centroid``.
+    levels : mapping from str to float, optional
+        What amounts may follow: the descriptors of the whole sound, from
+        :func:`sound_diffusion.describe_whole`.
     **settings
         Attributes of :class:`PaintSettings` that differ from the model's defaults.
 
@@ -61,7 +69,8 @@ def paint(
     EmbeddingError
         If the embedding has not the shape that the model expects.
     ParameterError
-        If a setting is out of range.
+        If a setting is out of range, or a bend cannot be: an unknown operator, no step after it, an amount
+        that follows what is not in `levels`.
     PaintingError
         If the model gives a picture with NaN in it.
 
@@ -72,9 +81,18 @@ def paint(
     >>> y = sd.load_audio("examples/bell.wav")  # doctest: +SKIP
     >>> embedding = sd.embed(y, feature="fft", model=model)  # doctest: +SKIP
     >>> sd.paint(model, embedding, seed=0).save("bell.png")  # doctest: +SKIP
+    >>> bends, levels = ["rotate@50%: 3*centroid"], sd.describe_whole(y)  # doctest: +SKIP
+    >>> sd.paint(model, embedding, bends=bends, levels=levels).save("bent.png")  # doctest: +SKIP
     """
+    own = settings_for(model.defaults, **settings)
+    n_steps = own.steps if init_image is None else steps_to_run(own)
+    read = [parse_bend(bend) for bend in bends]
+    for bend in read:
+        bend.check(n_steps)
+    amounts = picture_amounts(read, levels, seed)
+    bending = Bending(read, amounts, [seed], n_steps, model.defaults.mirrored_noise)
     init_images = None if init_image is None else [init_image]
-    return paint_batch(model, [embedding], [seed], settings_for(model.defaults, **settings), init_images)[0]
+    return paint_batch(model, [embedding], [seed], own, init_images, bending=bending)[0]
 
 
 def paint_batch(

@@ -11,22 +11,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sound_diffusion.batches import Batches
-from sound_diffusion.bending import Bending, picture_variables, work_out_amounts
+from sound_diffusion.bending import Bending
 from sound_diffusion.conditioning import Conditioning, condition
 from sound_diffusion.errors import PaintingError, ParameterError
 from sound_diffusion.files import check_name, recipes_in, save_picture, write_atomically
-from sound_diffusion.film.variables import TIME_VARIABLES
 from sound_diffusion.inputs import each_input
 from sound_diffusion.inspection import compare, statistics_table
 from sound_diffusion.job import Job
 from sound_diffusion.options import PictureOptions, all_options
 from sound_diffusion.painting import paint_batch
+from sound_diffusion.picture_bends import check_names, followed, picture_amounts
 from sound_diffusion.progress import ProgressBar, progress_bar
 from sound_diffusion.recipe import differences, prompt_text, versions
 from sound_diffusion.settings import steps_to_run
 from sound_diffusion.shards import Shard
 from sound_diffusion.sound.description import describe_whole
-from sound_diffusion.sound.descriptors import DESCRIPTORS
 from sound_diffusion.sources import Heard, Source, find_sources
 from sound_diffusion.starting_pictures import load_picture
 from sound_diffusion.typing import DoubleArray, FloatArray
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
 PictureJob = Job[PictureOptions]
-# What an amount can speak of; a picture has no beats.
-PICTURE_VARIABLES = [*(name for name in TIME_VARIABLES if name != "beats"), *DESCRIPTORS]
 
 
 def paint_pictures(options: PictureOptions) -> Iterator[Path]:
@@ -152,8 +149,7 @@ def _check(options: PictureOptions, sources: list[Source]) -> None:
         if len(sources) != 1:
             raise ParameterError(f"--save-embedding with {len(sources)} sounds", "one sound")
         check_name(options.save_embedding)
-    for bend in options.bend:
-        bend.amount.check_names(PICTURE_VARIABLES)
+    check_names(options.bend)
     for option in all_options().values():
         value = getattr(options, option.name, None)
         if options.words_alone and "sound" in option.needs and value is not None:
@@ -166,15 +162,9 @@ def _check(options: PictureOptions, sources: list[Source]) -> None:
 
 def _amounts(options: PictureOptions, heard: Heard) -> DoubleArray:
     """Work out what the bends come to, (1, n_bends); the sound is described where they follow it."""
-    names = frozenset().union(*(bend.amount.names for bend in options.bend))
-    listens = bool(names & {*DESCRIPTORS})
-    if listens and heard.samples is None:
-        followed = ", ".join(sorted(names & {*DESCRIPTORS}))
-        raise ParameterError(
-            f"--bend follows {followed} without a sound", "a sound, or an amount that is a number"
-        )
-    levels = describe_whole(heard.samples) if listens and heard.samples is not None else {}
-    return work_out_amounts(options.bend, picture_variables(levels, options.seed))
+    heard_of = heard.samples if followed(options.bend) else None
+    levels = None if heard_of is None else describe_whole(heard_of)
+    return picture_amounts(options.bend, levels, options.seed)
 
 
 def _share(sources: list[Source], shard: Shard) -> list[Source]:

@@ -8,6 +8,7 @@ import soundfile
 import torch
 from PIL import Image
 
+import sound_diffusion as sd
 from sound_diffusion import recipe as recipes
 from sound_diffusion.bending import OPERATORS, Bending, parse_bend
 from sound_diffusion.constants import SAMPLE_RATE
@@ -149,6 +150,37 @@ def test_pictures_are_bent_by_their_sound(pixels, sine_file, sine, tmp_path):
     assert np.abs(bent - plain).mean() > 1
     assert recipe["values"]["bend"] == [3.0, 0.5]
     assert pixels("--prompt", quiet, "--bend", "add@2: 3*loudness")[1]["values"]["bend"][0] < 0.5
+
+
+def test_from_python_pictures_are_bent_as_by_the_command(pixels, sine_file, tiny_model):
+    texts = ["add@2: 3*loudness + s/1000", "noise@50%: 0.5"]
+    expected, recipe = pixels("--prompt", sine_file, "--seed", 7, "--bend", texts[0], "--bend", texts[1])
+    y = sd.load_audio(sine_file)
+    embedding = sd.embed(y, feature="fft", model=tiny_model)
+    picture = sd.paint(tiny_model, embedding, 7, bends=texts, levels=sd.describe_whole(y))
+    np.testing.assert_array_equal(np.asarray(picture), expected)
+    assert recipe["values"]["bend"][0] == pytest.approx(3.007)
+    over = sd.paint(tiny_model, embedding, 7, init_image=picture, strength=0.5, bends=["add@1: 1"])
+    plain = sd.paint(tiny_model, embedding, 7, init_image=picture, strength=0.5)
+    assert over.tobytes() != plain.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "words"),
+    [
+        ("add@1: loudness", {}, "follows loudness without a sound"),
+        ("add@1: loudness", {"levels": {"onset": 1.0}}, "follows loudness without a sound"),
+        ("add@1: beats", {}, "unknown variable 'beats'"),
+        ("ad@1: 1", {}, "did you mean add?"),
+        ("add@1: 1", {"steps": 1}, "1 step is run, and none follows it"),
+        ("add@2: 1", {"init_image": Image.new("RGB", (64, 64)), "strength": 0.5}, "2 steps are run"),
+    ],
+)
+def test_from_python_bends_that_cannot_be_are_refused(text, options, words, tiny_model):
+    embedding = np.zeros((77, tiny_model.width), dtype=np.float32)
+    with pytest.raises(ParameterError) as caught:
+        sd.paint(tiny_model, embedding, bends=[text], **options)
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -112,9 +112,7 @@ class FrameMaker:
                 if self._keeps_latents(each.frame.index):
                     latents = each.latents.float().cpu().numpy()
                     self._saver.save(self.folder.save_latents, each.frame.index, latents)
-                if self.job.model.moves:
-                    _ = each.picture  # decoded here, as another thread cannot use the model meanwhile
-                yield self._save(each.frame, each)
+                yield self._save(each)
                 last = each
         if self.timeline.loop and self.timeline.cadence > 1:
             yield from self._save_between(last, self._load(0), len(self.timeline))
@@ -230,21 +228,24 @@ class FrameMaker:
         """Make the frames between two that are painted; `index` is that of the second, as it follows."""
         if last is None:
             return
-        for frame, picture in self._painter.between(last, after, index - last.frame.index):
-            yield self._save(frame, picture, between=[last.frame.index, after.frame.index])
+        for made in self._painter.between(last, after, index - last.frame.index):
+            yield self._save(made, between=[last.frame.index, after.frame.index])
 
-    def _save(self, frame: Frame, made: Painted | Image.Image, **own: Any) -> Frame:
+    def _save(self, made: Painted, **own: Any) -> Frame:
+        """Save a frame in the saver's thread, where its picture is decoded as well."""
+        frame = made.frame
+        if self.job.model.moves:
+            _ = made.picture  # decoded here, as another thread cannot use the model meanwhile
         values = self.controls.values(frame)
         if self.timeline.keys is not None:
             values["place"] = float(self._places[frame.index])
         own |= {"frame": frame.index, "seed": frame.seed, **({"values": values} if values else {})}
-        self._saver.save(self._write, frame.index, made, self._frame_recipe | own)
+        self._saver.save(self._write, made, self._frame_recipe | own)
         return frame
 
-    def _write(self, index: int, made: Painted | Image.Image, recipe: dict[str, Any]) -> None:
-        if not self.folder.has(index):
-            picture = made.picture if isinstance(made, Painted) else made
-            self.folder.save_frame(index, picture, recipe)
+    def _write(self, made: Painted, recipe: dict[str, Any]) -> None:
+        if not self.folder.has(made.frame.index):
+            self.folder.save_frame(made.frame.index, made.picture, recipe)
 
     @cached_property
     def _frame_recipe(self) -> dict[str, Any]:

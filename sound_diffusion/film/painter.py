@@ -157,8 +157,8 @@ class FilmPainter:
             for number, (frame, picture) in enumerate(zip(frames, pictures, strict=True))
         ]
 
-    def between(self, before: Painted, after: Painted, n_steps: int) -> Iterator[tuple[Frame, Image.Image]]:
-        """Decode the frames between two that are painted, from latents between theirs.
+    def between(self, before: Painted, after: Painted, n_steps: int) -> Iterator[Painted]:
+        """Make the frames between two that are painted, of latents between theirs.
 
         Parameters
         ----------
@@ -168,24 +168,26 @@ class FilmPainter:
 
         Yields
         ------
-        frame : Frame
-        picture : PIL.Image.Image
-            Moved by the camera as far as it has come.
+        made : Painted
+            Its picture is moved by the camera as far as it has come.
         """
         first = before.frame.index
         if n_steps < 2:
             return
-        border = self.controls.options.border
         way = self._motion(first, first + n_steps)
         goal = after.latents
         if not way.is_still:  # as the camera sees it before it has moved
             settings = self.controls.settings(self.job.settings, after.frame)
-            back = move(after.picture, way.inverse, border)
+            back = move(after.picture, way.inverse, self.controls.options.border)
             goal = encode_pictures(self.model, [back], settings, [after.frame.seed])
         for index in range(first + 1, first + n_steps):
-            frame = self.timeline[index]
-            latents = between(before.latents, goal, (index - first) / n_steps)
-            yield frame, move(self._decode(latents, frame), self._motion(first, index), border)
+            frame, latents = self.timeline[index], between(before.latents, goal, (index - first) / n_steps)
+            yield Painted(frame, latents, partial(self._decode_moved, latents, frame, first))
+
+    def _decode_moved(self, latents: torch.Tensor, frame: Frame, first: int) -> Image.Image:
+        """Decode a frame as it looks after the camera has moved from frame `first` to it."""
+        motion = self._motion(first, frame.index)
+        return move(self._decode(latents, frame), motion, self.controls.options.border)
 
     def _decode(self, latents: torch.Tensor, frame: Frame) -> Image.Image:
         return decode_latents(self.model, latents, [frame.seed])[0]
