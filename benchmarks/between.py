@@ -4,17 +4,23 @@
         [--only spacing loops cadence walks bends] [--films FOLDER] [--sheets FOLDER] [--model auto]
 
 A visible step is the mean absolute difference between consecutive frames, of 255. Each film is made by
-audio2video; those that are in --films already are not made again, and cadence is timed with new ones.
+audio2video; those that are in --films already are not made again, and cadence is timed with new ones, by
+the time of the processors, since a clock tells more of what else a machine does.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
+import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -23,6 +29,7 @@ from PIL import Image
 import audio2video
 import sound_diffusion as sd
 from benchmarks import measures
+from sound_diffusion import job
 from sound_diffusion.bending import Bending, parse_bend
 from sound_diffusion.painting import paint_batch
 from sound_diffusion.settings import settings_for
@@ -39,6 +46,21 @@ BENDS = {  # from what changes nothing to about the largest amount after which t
 }
 
 
+class Cost(NamedTuple):
+    """Processor seconds of a frame: of all threads, and of the one that paints or the one that saves.
+
+    On two processors that nobody else uses, a frame takes as long as the slower of these threads.
+    """
+
+    all_threads: float
+    slower: float
+
+    @classmethod
+    def median(cls, costs: Sequence[Cost]) -> Cost:
+        """Return the median of each."""
+        return cls(*np.median(costs, axis=0).tolist())
+
+
 class Films:
     """Films of one sound, by the flags that they are made with."""
 
@@ -50,7 +72,9 @@ class Films:
         args = self._args
         words = ["--path", args.sound, "--offset", str(args.offset), "--duration", str(args.duration)]
         words += ["--fps", str(args.fps), "--model", args.model, "--outdir", str(self._folder / name)]
-        words += ["--quiet", "--no-audio", "--allow-flashing", *flags, *(["--force"] if again else [])]
+        words += ["--quiet", "--no-audio", "--allow-flashing", *flags]
+        if again:
+            shutil.rmtree(self._folder / name, ignore_errors=True)
         began = time.perf_counter()
         with redirect_stdout(sys.stderr):
             code = audio2video.main(words)
@@ -63,10 +87,16 @@ class Films:
                 pictures.append(np.asarray(picture))
         return np.stack(pictures), took
 
-    def rate(self, name: str) -> float:
-        """Frames a second at which a film was painted, from its first frame to its last."""
-        first, *_, last = (path.stat().st_mtime for path in self._frames(name))
-        return (len(self._frames(name)) - 1) / (last - first)
+    def cost(self, name: str, *flags: str) -> Cost:
+        """Return the processor time of a frame: of those by which a film is longer than its first second."""
+        spent, lengths = [], []
+        for more in ((), ("--duration", "1")):
+            began = time.process_time(), time.thread_time()
+            film, _took = self.make(f"{name}{' short' * bool(more)}", *flags, *more, again=True)
+            spent.append((time.process_time() - began[0], time.thread_time() - began[1]))
+            lengths.append(len(film))
+        whole, painting = (np.subtract(*spent) / np.subtract(*lengths)).tolist()
+        return Cost(whole, max(painting, whole - painting))
 
     def _frames(self, name: str) -> list[Path]:
         return sorted((self._folder / name / Path(self._args.sound).stem / "frames").glob("[0-9]*.png"))
@@ -114,28 +144,30 @@ def measure_loops(films: Films, args: argparse.Namespace) -> None:
 
 
 def measure_cadence(films: Films, args: argparse.Namespace) -> None:
-    """How much faster frames are made, and how far those that are decoded lie from painted ones."""
+    """What a frame costs, and how far those that are decoded lie from painted ones."""
     kinds = {
         (mode, cadence): (*flags, "--cadence", str(cadence))
         for mode, flags in {"txt2img": TXT2IMG, "img2img": ()}.items()
         for cadence in (1, 2, 3, 5)
     }
-    rates: dict[tuple[str, int], list[float]] = {kind: [] for kind in kinds}
-    made = {}
+    costs: dict[tuple[str, int], list[Cost]] = {kind: [] for kind in kinds}
+    films.make("warm", "--duration", "0.1")
     for _ in range(args.repeats):  # in turn, as other programs come and go
-        for kind, flags in kinds.items():
-            made[kind], _took = films.make(f"{kind[0]} {kind[1]}", *flags, again=True)
-            rates[kind].append(films.rate(f"{kind[0]} {kind[1]}"))
-    print(f"{'film':<12} {'frames a second':>16} {'of cadence 1':>13} {'error between':>14} {'step':>6}")
-    for (mode, cadence), film in made.items():
-        each = made[mode, 1]
-        rate = float(np.median(rates[mode, cadence]))
+        for (mode, cadence), flags in kinds.items():
+            costs[mode, cadence].append(films.cost(f"{mode} {cadence}", *flags))
+    print(
+        f"{'':<12} {'ms, all threads':>16} {'the slower':>11} {'times as fast':>14} {'error':>6} {'step':>5}"
+    )
+    for mode, cadence in kinds:
+        [film, each] = [films.make(f"{mode} {number}", *kinds[mode, number])[0] for number in (cadence, 1)]
         between = [index for index in range(len(film) - 1) if index % cadence]
         error = np.abs(film[between].astype(int) - each[between]).mean() if between else 0.0
-        times = rate / float(np.median(rates[mode, 1]))
-        label = f"{mode}, {cadence}"
+        [cost, once] = [Cost.median(costs[mode, number]) for number in (cadence, 1)]
+        times = f"{once.all_threads / cost.all_threads:.2f} {once.slower / cost.slower:.2f}"
         print(
-            f"{label:<12} {rate:16.2f} {times:13.2f} {error:14.1f} {steps_of(film).mean():6.1f}", flush=True
+            f"{f'{mode}, {cadence}':<12} {1000 * cost.all_threads:16.0f} {1000 * cost.slower:11.0f} "
+            f"{times:>14} {error:6.1f} {steps_of(film).mean():4.1f}",
+            flush=True,
         )
 
 
@@ -219,7 +251,8 @@ def main() -> int:
         "cadence": measure_cadence,
         "walks": measure_walks,
     }
-    with tempfile.TemporaryDirectory() as temporary:
+    loaded_once = mock.patch.object(job, "load_model", functools.cache(job.load_model))
+    with tempfile.TemporaryDirectory() as temporary, loaded_once:
         films = Films(args, args.films or Path(temporary))
         for part in args.only:
             if part == "bends":
