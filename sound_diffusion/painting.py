@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,7 @@ from sound_diffusion.latents import (
 )
 from sound_diffusion.model.model import Model
 from sound_diffusion.picture_bends import picture_amounts
-from sound_diffusion.settings import PaintSettings, settings_for, steps_of_schedule, steps_to_run
+from sound_diffusion.settings import PaintSettings, few_step_timesteps, settings_for, steps_to_run
 
 if TYPE_CHECKING:
     import torch
@@ -237,16 +239,25 @@ def _beginning(
         size = {"height": settings.height, "width": settings.width}
         return {"num_inference_steps": settings.steps, "latents": noise, **size}
     scheduler = pipeline.scheduler
-    # Latent consistency models divide the 50 steps that they were distilled from.
-    most = scheduler.config.get("original_inference_steps") or scheduler.config.num_train_timesteps
-    n_steps = max(min(steps_of_schedule(settings), most), settings.steps)
-    # The pipelines round the share of the steps down, and half a step keeps it from falling short of a whole.
-    strength = min((steps_to_run(settings) + 0.5) / n_steps, 1.0)
+    steps: dict[str, Any] = {"num_inference_steps": settings.steps}
+    strength = 1.0
+    if settings.few_steps and "timesteps" in inspect.signature(scheduler.set_timesteps).parameters:
+        count = scheduler.config.num_train_timesteps
+        # Latent consistency models divide the 50 timesteps that they were distilled from.
+        most = scheduler.config.get("original_inference_steps") or count
+        steps = {"timesteps": few_step_timesteps(settings, count, most)}
+    else:
+        if settings.few_steps:  # PLMS, which divides all timesteps alone: the last ones of more steps
+            steps = {"num_inference_steps": math.ceil(round(settings.steps / settings.strength, 9))}
+        # The pipelines round the share of the steps down; half a step keeps it from falling short of a whole.
+        strength = min((steps_to_run(settings) + 0.5) / steps["num_inference_steps"], 1.0)
     # In the order of the img2img pipelines, which draw the noise themselves: some schedulers keep count.
-    scheduler.set_timesteps(n_steps, device=noise.device)
-    timesteps, _ = pipeline.get_timesteps(n_steps, strength, noise.device)
+    scheduler.set_timesteps(**steps, device=noise.device)
+    timesteps, _ = pipeline.get_timesteps(
+        steps.get("num_inference_steps", len(scheduler.timesteps)), strength, noise.device
+    )
     noisy = scheduler.add_noise(start.to(noise.device), noise, timesteps[:1].repeat(len(start)))
-    return {"num_inference_steps": n_steps, "image": noisy, "strength": strength}
+    return {"image": noisy, "strength": strength, **steps}
 
 
 def _prompt_arguments(model: Model, conditioning: Conditioning) -> dict[str, torch.Tensor]:

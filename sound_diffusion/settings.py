@@ -79,7 +79,7 @@ def settings_for(defaults: ModelDefaults, **overrides: Any) -> PaintSettings:
 
 
 def steps_to_run(settings: PaintSettings) -> int:
-    """Count the steps that run where a picture is painted over: the last ones of :func:`steps_of_schedule`.
+    """Count the steps that run where a picture is painted over.
 
     Raises
     ------
@@ -97,16 +97,26 @@ def steps_to_run(settings: PaintSettings) -> int:
     return int(settings.steps * settings.strength)
 
 
-def steps_of_schedule(settings: PaintSettings) -> int:
-    """Count the steps from noise to picture, of which what is painted over a picture runs the last ones.
+def few_step_timesteps(settings: PaintSettings, count: int, most: int) -> list[int]:
+    """Divide the way from a picture that is forgotten by its strength to the new one evenly among the steps.
 
-    With `few_steps` they are as many as it takes for all `settings.steps` to be the last ones, by strength:
-    ceil(steps / strength). The noise that a picture gets is then that of its strength, and so is the rest.
+    Parameters
+    ----------
+    settings : PaintSettings
+        Of a model of few steps: all of them run, whatever the strength.
+    count : int
+        Timesteps of the model, 1000 as a rule.
+    most : int
+        How many of them, evenly spaced, the model was distilled from.
+
+    Returns
+    -------
+    list of int
+        Timesteps from the noisiest to the clearest, in [0, count).
     """
-    if not settings.few_steps or settings.strength == 0:
-        return settings.steps
-    # Rounded, since 7 / 0.7 is a little more than 10.
-    return math.ceil(round(settings.steps / settings.strength, 9))
+    left = range(min(settings.steps, most), 0, -1)
+    places = [max(round(most * settings.strength * part / settings.steps), part) for part in left]
+    return [place * (count // most) - 1 for place in places]
 
 
 def gives_a_step(settings: PaintSettings) -> bool:

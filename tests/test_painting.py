@@ -1,13 +1,17 @@
 """Painting: what settings are, what seeds and strengths do, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from sound_diffusion.errors import EmbeddingError, PaintingError, ParameterError
 from sound_diffusion.model.model import Model
 from sound_diffusion.painting import fit_picture, paint, paint_batch
-from sound_diffusion.settings import PaintSettings, settings_for, steps_of_schedule, steps_to_run
+from sound_diffusion.settings import PaintSettings, few_step_timesteps, settings_for, steps_to_run
 from sound_diffusion.starting_pictures import load_picture
 
 SIZE = {"height": 64, "width": 64}
@@ -72,14 +76,33 @@ def test_strength_that_gives_no_step_says_which_would_do():
 
 
 @pytest.mark.parametrize(
-    ("steps", "strength", "schedule"),
-    [(1, 0.4, 3), (2, 0.4, 5), (2, 0.5, 4), (7, 0.7, 10), (3, 0.3, 10), (2, 1.0, 2), (1, 0.001, 1000)],
+    ("steps", "strength", "timesteps"),
+    [
+        (1, 0.4, [399]),
+        (1, 0.45, [449]),
+        (2, 0.4, [399, 199]),
+        (7, 0.7, [699, 599, 499, 399, 299, 199, 99]),
+        (2, 1.0, [999, 499]),
+        (1, 0.001, [0]),
+        (2, 0.0001, [1, 0]),
+    ],
 )
-def test_models_of_few_steps_run_all_of_them_whatever_the_strength(steps, strength, schedule):
+def test_models_of_few_steps_run_all_of_them_from_their_strength(steps, strength, timesteps):
     chosen = settings(steps=steps, strength=strength, few_steps=True)
-    assert (steps_to_run(chosen), steps_of_schedule(chosen)) == (steps, schedule)
-    assert steps_of_schedule(settings(steps=steps, strength=strength)) == steps
+    assert steps_to_run(chosen) == steps
+    assert few_step_timesteps(chosen, 1000, 1000) == timesteps
     assert steps_to_run(settings(steps=steps, strength=0.0, few_steps=True)) == 0
+
+
+@given(steps=st.integers(1, 60), strength=st.floats(0, 1, exclude_min=True), most=st.sampled_from([50, 1000]))
+def test_timesteps_of_few_steps_fall_to_the_picture(steps, strength, most):
+    chosen = settings(steps=steps, strength=strength, few_steps=True)
+    timesteps = few_step_timesteps(chosen, 1000, most)
+    assert len(timesteps) == min(steps, most)
+    assert sorted(set(timesteps), reverse=True) == timesteps
+    assert timesteps[-1] >= 0
+    assert timesteps[0] <= 999
+    assert all((timestep + 1) % (1000 // most) == 0 for timestep in timesteps)
 
 
 # --- seeds
@@ -232,8 +255,17 @@ def test_few_steps_begin_where_the_strength_says(tiny_model, embedding, sampler,
         handle.remove()
     guided = begun[:: len(begun) // 2]
     assert len(guided) == 2
-    n_steps = min(steps_of_schedule(chosen), most)
-    assert guided[0] == pytest.approx(1000 * 2 / n_steps, abs=1000 / most + 1)
+    assert guided[0] == pytest.approx(max(1000 * strength, 2000 / most), abs=1000 / most + 1)
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+def test_timesteps_of_ones_own_are_those_of_whole_steps(tiny_model, embedding, strength):
+    """Where as many even steps lead from noise as it takes, the pictures are those of diffusers."""
+    chosen = settings(steps=2, strength=strength)
+    few = replace(chosen, few_steps=True)
+    whole = replace(chosen, steps=4 if strength == 0.5 else 2)
+    pictures = [paint_batch(tiny_model, [embedding], [0], s, [gradient()])[0] for s in (few, whole)]
+    assert pictures[0].tobytes() == pictures[1].tobytes()
 
 
 def test_strength_without_a_step(tiny_model, embedding):

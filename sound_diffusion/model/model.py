@@ -271,10 +271,13 @@ class Model:
         import diffusers
 
         from sound_diffusion.model.acceleration import counting_on_cpu
+        from sound_diffusion.model.timesteps import taking_timesteps
 
         if sampler not in SAMPLERS:
             raise ParameterError(f"unknown sampler {sampler!r}", f"one of {', '.join(SAMPLERS)}")
         scheduler_class = getattr(diffusers, SAMPLERS[sampler])
+        if sampler == "ddim":
+            scheduler_class = taking_timesteps(scheduler_class)
         return counting_on_cpu(scheduler_class) if self.device == "cuda" else scheduler_class
 
     def _build_pipeline(self, task: str, sampler: str, mirrored: bool) -> DiffusionPipeline:
