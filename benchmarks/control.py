@@ -4,11 +4,15 @@
 
 A control is correlated with what it should move, frame by frame: zoom with the divergence of the optical
 flow, angle with its curl, translations with its mean, strength and noise with the change of the picture,
-gain and scale with its contrast. For every preset the same is done with all that it schedules, and onset
-strength with the change of the picture. A row has Pearson's correlation and Spearman's rank correlation,
-each the mean over the pieces, then AV-Align of the film and of one of constant --strength 0.4 alone
-("plain"), and the time that a frame takes, everything but loading the libraries included. With --outdir the
-films stay, are looked at again without being painted, and then have no time.
+scale with its contrast. Gain moves the light, which is what the embedded model says level with; contrast
+rises with the light of a plate until that is full and then falls, so that it is shown without a goal. Gain
+goes by the clock here, since light follows loudness by itself.
+
+For every preset the same is done with all that it schedules, and onset strength with the change of the
+picture. A row has Pearson's correlation and Spearman's rank correlation, each the mean over the pieces, then
+AV-Align of the film and of one of constant --strength 0.4 alone ("plain"), and the time that a frame takes,
+everything but loading the libraries included. With --outdir the films stay, are looked at again without being
+painted, and then have no time.
 
 --text-weight takes a model that reads: `--model FOLDER --flags "--textprompt 'a forest'" --only text_weight`.
 """
@@ -16,8 +20,6 @@ films stay, are looked at again without being painted, and then have no time.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import itertools
 import shlex
 import tempfile
@@ -31,10 +33,10 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-import audio2video
 import sound_diffusion as sd
 from benchmarks import film_measures, measures
 from benchmarks.flow import AffineFlow, affine_flow
+from benchmarks.made import make_film, one_model
 from benchmarks.pieces import Piece, choose, read_pieces
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.film.schedules import Schedule
@@ -43,16 +45,16 @@ from sound_diffusion.options import FilmOptions
 from sound_diffusion.presets import preset_names
 from sound_diffusion.starting_pictures import load_picture
 
-SLOW = ("--strength", "0.2")  # the motion of what is painted anew cannot be seen
+CAMERA = ("--strength", "0.4")  # of films that are about motion
 CONTROLS = {
     "strength": ("--strength", "0.1 + 0.7*onset"),
     "scale": ("--scale", "1.5 + 6*smooth(loudness, 0.2)"),
-    "gain": ("--gain", "0.3 + smooth(loudness, 0.2)"),
+    "gain": ("--gain", "0.65 - 0.35*cos(pi*seconds)"),
     "noise": ("--noise", "0.4*onset"),
-    "zoom": ("--zoom", "1 + 0.08*loudness", *SLOW),
-    "angle": ("--angle", "8*(loudness - 0.5)", *SLOW),
-    "translation_x": ("--translation_x", "8*(loudness - 0.5)", *SLOW),
-    "translation_y": ("--translation_y", "8*(loudness - 0.5)", *SLOW),
+    "zoom": ("--zoom", "1 + 0.08*loudness", *CAMERA),
+    "angle": ("--angle", "8*(loudness - 0.5)", *CAMERA),
+    "translation_x": ("--translation_x", "8*(loudness - 0.5)", *CAMERA),
+    "translation_y": ("--translation_y", "8*(loudness - 0.5)", *CAMERA),
     "text_weight": ("--text-weight", "smooth(loudness, 0.2)", "--strength", "0.8"),
 }
 PLAIN = ("--strength", "0.4")
@@ -92,6 +94,11 @@ class Film:
         return film_measures.change(self.frames)
 
     @cached_property
+    def light(self) -> np.ndarray:
+        """Light of every frame but the first, 0 to 1 [shape=(n - 1,)]."""
+        return film_measures.light(self.frames[1:])
+
+    @cached_property
     def contrast(self) -> np.ndarray:
         """Deviation of the grey values of every frame but the first, 0 to 0.5 [shape=(n - 1,)]."""
         return self.frames[1:].mean(3).std((1, 2)) / 255
@@ -103,17 +110,17 @@ class Film:
         return film_measures.av_align(film_measures.onset_times(self.y), movement, self.fps)
 
 
-# What a control moves, of every frame but the first.
-MOVED: dict[str, tuple[str, Callable[[Film], np.ndarray]]] = {
-    "strength": ("change", lambda film: film.change),
-    "guidance": ("contrast", lambda film: film.contrast),
-    "gain": ("contrast", lambda film: film.contrast),
-    "noise": ("change", lambda film: film.change),
-    "zoom": ("divergence", lambda film: np.array([flow.divergence for flow in film.flows])),
-    "angle": ("curl", lambda film: np.array([flow.curl for flow in film.flows])),
-    "translation_x": ("motion to the right", lambda film: np.array([flow.mean[0] for flow in film.flows])),
-    "translation_y": ("motion down", lambda film: np.array([flow.mean[1] for flow in film.flows])),
-    "text_weight": ("nearness to the text", lambda film: nearness(film.frames)),
+# What a control moves, of every frame but the first; the goal is for what is named first.
+MOVED: dict[str, dict[str, Callable[[Film], np.ndarray]]] = {
+    "strength": {"change": lambda film: film.change},
+    "guidance": {"contrast": lambda film: film.contrast},
+    "gain": {"light": lambda film: film.light, "contrast": lambda film: film.contrast},
+    "noise": {"change": lambda film: film.change},
+    "zoom": {"divergence": lambda film: np.array([flow.divergence for flow in film.flows])},
+    "angle": {"curl": lambda film: np.array([flow.curl for flow in film.flows])},
+    "translation_x": {"motion to the right": lambda film: np.array([flow.mean[0] for flow in film.flows])},
+    "translation_y": {"motion down": lambda film: np.array([flow.mean[1] for flow in film.flows])},
+    "text_weight": {"nearness to the text": lambda film: nearness(film.frames)},
 }
 
 
@@ -138,11 +145,7 @@ class Studio:
             soundfile.write(sound, y, SAMPLE_RATE, subtype="FLOAT")
         frames = self.folder / name / piece.name / "frames"
         is_new, began = not frames.exists(), time.monotonic()
-        argv = ["--path", str(sound), "--outdir", str(self.folder / name), "--quiet", *self.flags, *words]
-        with contextlib.redirect_stdout(io.StringIO()):
-            status = audio2video.main(argv)
-        if status:
-            raise SystemExit(status)
+        make_film(["--path", str(sound), "--outdir", str(self.folder / name), *self.flags, *words])
         took = time.monotonic() - began
         pictures = np.array([load_picture(frame) for frame in sorted(frames.glob("*.png"))])
         return Film(y, pictures, took / len(pictures) if is_new else np.nan)
@@ -166,16 +169,16 @@ def correlations(values: np.ndarray, response: np.ndarray) -> tuple[float, float
     return float(np.corrcoef(values[1:], response)[0, 1]), measures.spearman(values[1:], response)
 
 
-def rows_of(films: list[Film], words: tuple[str, ...]) -> dict[str, list[tuple[float, float]]]:
-    """Correlate every schedule with what it moves: a figure for each film."""
-    rows: dict[str, list[tuple[float, float]]] = {}
+def rows_of(films: list[Film], words: tuple[str, ...]) -> dict[str, tuple[float, list[tuple[float, float]]]]:
+    """Correlate every schedule with what it moves: the goal, and a figure for each film."""
+    rows: dict[str, tuple[float, list[tuple[float, float]]]] = {}
+    fps = audio2video_options(words).fps
     for name, schedule in schedules(words).items():
-        moved, response = MOVED[name]
-        for film in films:
-            fps = audio2video_options(words).fps
-            variables = Variables(len(film.frames), fps, sd.describe(film.y, fps), seed=42)
-            values = schedule.evaluate(variables)
-            rows.setdefault(f"{name} - {moved}", []).append(correlations(values, response(film)))
+        for number, (moved, response) in enumerate(MOVED[name].items()):
+            figures = rows.setdefault(f"{name} - {moved}", (np.nan if number else GOAL, []))[1]
+            for film in films:
+                variables = Variables(len(film.frames), fps, sd.describe(film.y, fps), seed=42)
+                figures.append(correlations(schedule.evaluate(variables), response(film)))
     return rows
 
 
@@ -196,7 +199,7 @@ def table(studio: Studio, pieces: list[Piece], names: list[str]) -> None:
     for name in ["plain", *names]:
         words = PLAIN if name == "plain" else CONTROLS.get(name, ("--preset", name))
         films = plain if name == "plain" else [studio.film(piece, name, words) for piece in pieces]
-        rows = {relation: (GOAL, values) for relation, values in rows_of(films, words).items()}
+        rows = rows_of(films, words)
         if name not in CONTROLS:
             goal = GOAL_OF_ONSETS if name == "pulse" else np.nan
             rows["onset strength - change"] = (goal, onset_row(films))
@@ -232,7 +235,8 @@ def main(argv: list[str] | None = None) -> None:
         folder = options.outdir or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         flags = ("--model", options.model, *shlex.split(options.flags))
-        table(Studio(folder, options.seconds, flags), pieces, names)
+        with one_model():
+            table(Studio(folder, options.seconds, flags), pieces, names)
 
 
 if __name__ == "__main__":
