@@ -1,7 +1,7 @@
-"""Measure what lies between the frames: spacing, loops, cadence, walks, bends.
+"""Measure what lies between the frames: spacing, loops, cadence, walks.
 
     python -m benchmarks.between [--sound examples/song.ogg] [--offset 4] [--duration 3] [--fps 12]
-        [--only spacing loops cadence walks bends] [--films FOLDER] [--sheets FOLDER] [--model auto]
+        [--only spacing loops cadence walks] [--films FOLDER] [--model auto] [--flags FLAGS]
 
 A visible step is the mean absolute difference between consecutive frames, of 255. Each film is made by
 audio2video; those that are in --films already are not made again, and cadence is timed with new ones, by
@@ -12,38 +12,26 @@ from __future__ import annotations
 
 import argparse
 import functools
+import shlex
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import AbstractContextManager, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
 import audio2video
 import sound_diffusion as sd
 from benchmarks import measures
 from sound_diffusion import job
-from sound_diffusion.bending import Bending, parse_bend
-from sound_diffusion.painting import paint_batch
-from sound_diffusion.settings import settings_for
 
-PARTS = ("spacing", "loops", "cadence", "walks", "bends")
 TXT2IMG = ("--mode", "txt2img")
-BENDS = {  # from what changes nothing to about the largest amount after which there is a picture
-    "add": (0, 0.25, 0.5, 1, 1.5),
-    "multiply": (1, 0.75, 0.5, 1.25, 1.5),
-    "rotate": (0, np.pi / 4, np.pi / 2, np.pi, 3 * np.pi / 2),
-    "noise": (0, 0.25, 0.5, 0.75, 1),
-    "flip": (0, 0.25, 0.5, 0.75, 1),
-    "threshold": (0, 0.25, 0.5, 1, 1.5),
-}
 
 
 class Cost(NamedTuple):
@@ -72,7 +60,7 @@ class Films:
         args = self._args
         words = ["--path", args.sound, "--offset", str(args.offset), "--duration", str(args.duration)]
         words += ["--fps", str(args.fps), "--model", args.model, "--outdir", str(self._folder / name)]
-        words += ["--quiet", "--no-audio", "--allow-flashing", *flags]
+        words += ["--quiet", "--no-audio", "--allow-flashing", *shlex.split(args.flags), *flags]
         if again:
             shutil.rmtree(self._folder / name, ignore_errors=True)
         began = time.perf_counter()
@@ -186,46 +174,20 @@ def measure_walks(films: Films, args: argparse.Namespace) -> None:
         print(f"{name:<28} {steps.mean():10.1f} {steps.max() / np.median(steps):17.2f}", flush=True)
 
 
-def draw_bends(args: argparse.Namespace, path: Path) -> None:
-    """One picture with every operator, by amount: a row for each operator."""
-    model = sd.load_model(args.model)
-    y = sd.load_audio(args.sound, offset=args.offset, duration=args.duration)
-    embedding = sd.embed(y, feature="fft", model=model)
-    settings = settings_for(model.defaults)
-    figure = Figure(figsize=(7.2, 9), layout="constrained")
-    grid = figure.subplots(len(BENDS), 5)
-    print(f"{'operator':<10} {'mean change of 255, by amount'}")
-    for row, (name, amounts) in zip(grid, BENDS.items(), strict=True):
-        pictures: list[np.ndarray] = []
-        for axes, amount in zip(row, amounts, strict=True):
-            bending = Bending(
-                [parse_bend(f"{name}@{args.step}: 0")],
-                np.array([[amount]]),
-                [args.seed],
-                settings.steps,
-                model.defaults.mirrored_noise,
-            )
-            [picture] = paint_batch(model, [embedding], [args.seed], settings, bending=bending)
-            pictures.append(np.asarray(picture).astype(int))
-            axes.imshow(picture)
-            axes.set_title(f"{name} {amount:.3g}", fontsize=7, pad=2)
-            axes.set_axis_off()
-        changes = [float(np.abs(picture - pictures[0]).mean()) for picture in pictures]
-        pairs = zip(amounts, changes, strict=True)
-        shown = "  ".join(f"{amount:.3g}: {change:.1f}" for amount, change in pairs)
-        print(f"{name:<10} {shown}", flush=True)
-    figure.savefig(path, dpi=100, pil_kwargs={"quality": 80})
+def describe_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say of what films are made."""
+    parser.add_argument("--sound", default="examples/song.ogg")
+    parser.add_argument("--offset", type=float, default=4.0)
+    parser.add_argument("--duration", type=float, default=3.0)
+    parser.add_argument("--fps", type=int, default=12)
+    parser.add_argument("--model", default="auto")
+    parser.add_argument("--flags", default="", help='more flags of audio2video: "--ddim_steps 4"')
+    parser.add_argument("--films", type=Path, help="keep the films here")
 
 
-def draw_strips(path: Path, films: dict[str, np.ndarray], count: int = 12) -> None:
-    """Frames of some films, one above the other."""
-    figure = Figure(figsize=(9, 0.9 * len(films)), layout="constrained")
-    for axes, (name, film) in zip(np.atleast_1d(figure.subplots(len(films), 1)), films.items(), strict=True):
-        shown = film[np.linspace(0, len(film) - 1, count).round().astype(int)]
-        axes.imshow(np.hstack(list(shown)))
-        axes.set_title(name, fontsize=7, loc="left", pad=2)
-        axes.set_axis_off()
-    figure.savefig(path, dpi=100, pil_kwargs={"quality": 80})
+def loaded_once() -> AbstractContextManager[object]:
+    """Load a model once for all films."""
+    return mock.patch.object(job, "load_model", functools.cache(job.load_model))
 
 
 def main() -> int:
@@ -233,36 +195,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sound", default="examples/song.ogg")
-    parser.add_argument("--offset", type=float, default=4.0)
-    parser.add_argument("--duration", type=float, default=3.0)
-    parser.add_argument("--fps", type=int, default=12)
-    parser.add_argument("--model", default="auto")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--films", type=Path, help="keep the films here")
-    parser.add_argument("--sheets", type=Path, help="draw sheets here")
-    parser.add_argument("--step", default="30%", help="after which step it is bent")
-    parser.add_argument("--seed", type=int, default=42)
+    describe_flags(parser)
+    parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES))
     parser.add_argument("--repeats", type=int, default=3, help="of what is timed")
     args = parser.parse_args()
-    measure = {
-        "spacing": measure_spacing,
-        "loops": measure_loops,
-        "cadence": measure_cadence,
-        "walks": measure_walks,
-    }
-    loaded_once = mock.patch.object(job, "load_model", functools.cache(job.load_model))
-    with tempfile.TemporaryDirectory() as temporary, loaded_once:
+    with tempfile.TemporaryDirectory() as temporary, loaded_once():
         films = Films(args, args.films or Path(temporary))
         for part in args.only:
-            if part == "bends":
-                sheet = (args.sheets or Path(temporary)) / "between_bends.jpg"
-                draw_bends(args, sheet)
-            else:
-                measure[part](films, args)
+            MEASURES[part](films, args)
             print()
     return 0
 
+
+MEASURES = {
+    "spacing": measure_spacing,
+    "loops": measure_loops,
+    "cadence": measure_cadence,
+    "walks": measure_walks,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -160,9 +160,9 @@ class Bend:
             steps = "1 step is" if n_steps == 1 else f"{n_steps} steps are"
             raise ParameterError(
                 f"{FLAG} {shorten(self.text)!r}: {steps} run, and none follows it",
-                f"a step from 1 to {n_steps - 1}, or a share such as @50%"
-                if n_steps > 1
-                else "2 steps or more",
+                {0: "2 steps or more", 1: "2 steps or more", 2: "step 1"}.get(
+                    n_steps, f"a step from 1 to {n_steps - 1}, or a share such as @50%"
+                ),
                 "raise --ddim_steps, or --strength where a picture is painted over",
             )
 
