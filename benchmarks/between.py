@@ -32,6 +32,7 @@ from benchmarks import measures
 from sound_diffusion import job
 
 TXT2IMG = ("--mode", "txt2img")
+STEADY = "examples/sine_100hz.wav"
 
 
 class Cost(NamedTuple):
@@ -54,6 +55,10 @@ class Films:
 
     def __init__(self, args: argparse.Namespace, folder: Path) -> None:
         self._args, self._folder = args, folder
+
+    def of(self, sound: str) -> Films:
+        """Return the same for another sound, from its beginning on."""
+        return Films(argparse.Namespace(**vars(self._args) | {"sound": sound, "offset": 0.0}), self._folder)
 
     def make(self, name: str, *flags: str, again: bool = False) -> tuple[np.ndarray, float]:
         """Return the frames of a film [shape=(n, height, width, 3), dtype=uint8] and how long it took."""
@@ -159,26 +164,30 @@ def measure_cadence(films: Films, args: argparse.Namespace) -> None:
         )
 
 
+def steady(films: Films, name: str, *flags: str) -> np.ndarray:
+    """Make a film of a tone that never changes, so that all that moves is the noise; it is a loop."""
+    return films.of(STEADY).make(name, *TXT2IMG, "--loop", "--seed-mode", *flags)[0]
+
+
 def measure_walks(films: Films, args: argparse.Namespace) -> None:
-    """How large the steps are that noise alone makes: the sound is silenced."""
-    print(f"{'noise':<28} {'mean step':>10} {'largest / median':>17}")
+    """How large the steps are that noise alone makes."""
+    print(f"{'noise of a steady tone':<28} {'mean step':>10} {'largest / median':>17}")
     kinds = {
-        "walk, 1 seed a second": ("--seed-mode", "walk"),
-        "walk, 4 onset": ("--seed-mode", "walk", "--walk-rate", "4*onset"),
-        "circle": ("--seed-mode", "circle"),
-        "increment": ("--seed-mode", "increment"),
+        "walk, 1 seed a second": ("walk",),
+        "walk, 4 seeds a second": ("walk", "--walk-rate", "4"),
+        "circle": ("circle",),
+        "increment": ("increment",),
     }
     for name, flags in kinds.items():
-        film, _ = films.make(f"walk {name}", *TXT2IMG, *flags, "--gain", "0")
-        steps = steps_of(film)
+        steps = steps_of(steady(films, name, *flags), closed=True)
         print(f"{name:<28} {steps.mean():10.1f} {steps.max() / np.median(steps):17.2f}", flush=True)
 
 
-def describe_flags(parser: argparse.ArgumentParser) -> None:
+def describe_flags(parser: argparse.ArgumentParser, duration: float = 3.0) -> None:
     """Add the flags that say of what films are made."""
     parser.add_argument("--sound", default="examples/song.ogg")
     parser.add_argument("--offset", type=float, default=4.0)
-    parser.add_argument("--duration", type=float, default=3.0)
+    parser.add_argument("--duration", type=float, default=duration)
     parser.add_argument("--fps", type=int, default=12)
     parser.add_argument("--model", default="auto")
     parser.add_argument("--flags", default="", help='more flags of audio2video: "--ddim_steps 4"')

@@ -17,10 +17,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import sound_diffusion as sd
-from benchmarks.between import TXT2IMG, Films, describe_flags, loaded_once
+from benchmarks.between import TXT2IMG, Films, describe_flags, loaded_once, steady
 from sound_diffusion.bending import OPERATORS
 
 COLUMNS = 10
+WALKS = {"walk, 1 seed a second": "walk", "circle": "circle"}
 BENDS = {  # from what changes nothing to about the largest amount after which there is a picture
     "add": (0, 0.25, 0.5, 1, 1.5),
     "multiply": (1, 0.75, 0.5, 1.25, 1.5),
@@ -34,29 +35,27 @@ BENDS = {  # from what changes nothing to about the largest amount after which t
 def rows_of_films(films: Films, args: argparse.Namespace) -> dict[str, np.ndarray]:
     """Return some frames of films, by what is to be seen in them: (COLUMNS, height, width, 3) each."""
     key, beginning = str(args.fps), slice(0, COLUMNS)
-    made = {
-        name: films.make(f"sheet {name}", *flags)[0]
-        for name, flags in {
-            "time": (*TXT2IMG, "--interpolate", key),
-            "even": (*TXT2IMG, "--interpolate", key, "--spacing", "even"),
-            "music": (*TXT2IMG, "--interpolate", key, "--spacing", "music"),
-            "each": (),
-            "cadence": ("--cadence", "3"),
-            "walk": (*TXT2IMG, "--gain", "0", "--seed-mode", "walk", "--walk-rate", "2"),
-            "circle": (*TXT2IMG, "--gain", "0", "--seed-mode", "circle"),
-            "loop": ("--loop",),
-        }.items()
+    keys = (*TXT2IMG, "--interpolate", key, "--spacing")
+    kinds = {  # the names of benchmarks.between, whose films are taken where they are kept
+        "time": (*keys, "time"),
+        "even": (*keys, "even"),
+        "music": (*keys, "music"),
+        "img2img 1": (),
+        "img2img 3": ("--cadence", "3"),
+        "loop img2img": ("--loop",),
     }
-    over_all = np.linspace(0, len(made["circle"]) - 1, COLUMNS).round().astype(int)
+    time, even, music, each, cadence, loop = (films.make(name, *flags)[0] for name, flags in kinds.items())
+    walk, circle = (steady(films, name, mode) for name, mode in WALKS.items())
+    over_all = np.linspace(0, len(circle) - 1, COLUMNS).round().astype(int)
     return {
-        f"--interpolate {key} --spacing time": made["time"][beginning],
-        f"--interpolate {key} --spacing even": made["even"][beginning],
-        f"--interpolate {key} --spacing music": made["music"][beginning],
-        "every frame painted": made["each"][beginning],
-        "--cadence 3: the first, the fourth ... painted, the others decoded": made["cadence"][beginning],
-        "--seed-mode walk --walk-rate 2, the sound silenced: every second frame": made["walk"][::2][:COLUMNS],
-        "--seed-mode circle, the sound silenced: over the film": made["circle"][over_all],
-        "--loop: the last five frames, and the first": np.roll(made["loop"], COLUMNS // 2, 0)[:COLUMNS],
+        f"--interpolate {key} --spacing time": time[beginning],
+        f"--interpolate {key} --spacing even": even[beginning],
+        f"--interpolate {key} --spacing music": music[beginning],
+        "every frame painted": each[beginning],
+        "--cadence 3: the first, the fourth ... painted, the others decoded": cadence[beginning],
+        "--seed-mode walk of a steady tone: over the film": walk[over_all],
+        "--seed-mode circle of a steady tone: over the film": circle[over_all],
+        "--loop: the last five frames, and the first": np.roll(loop, COLUMNS // 2, 0)[:COLUMNS],
     }
 
 

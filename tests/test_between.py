@@ -76,6 +76,18 @@ def test_even_steps_are_even(keys, bend):
     assert keys.closed or places[-1] == keys.n_frames - 1
 
 
+@given(films)
+def test_the_last_gap_of_a_loop_slows_down(keys):
+    places = equal_times(keys)
+    start = keys.ends[-2] if keys.closed else keys.n_frames
+    np.testing.assert_array_equal(places[: start + 1], np.arange(keys.n_frames)[: start + 1])
+    if keys.closed:
+        steps = np.diff([*places[start:], keys.n_frames])
+        assert (steps > 0).all()
+        assert len(steps) < 3 or 0.4 < steps[-1] < 0.9
+        assert steps.max() < 1.2
+
+
 def test_a_film_that_stands_still_has_equal_times():
     keys = Keys(7, 3)
     np.testing.assert_array_equal(even_places(keys, lambda _a, _b: 0.0), equal_times(keys))

@@ -82,8 +82,17 @@ class Keys:
 
 
 def equal_times(keys: Keys) -> DoubleArray:
-    """Return the place of every frame, shape (n_frames,): its own."""
-    return np.arange(keys.n_frames, dtype=np.float64)
+    """Return the place of every frame, shape (n_frames,): its own, but in the last gap of a loop.
+
+    The first key of a loop hears the end of a sound and its beginning, and is like neither of its neighbours.
+    So the last gap leads up to it ever more slowly, at the end with half of the speed.
+    """
+    places = np.arange(keys.n_frames, dtype=np.float64)
+    if keys.closed:
+        start, stop = keys.ends[-2:]
+        share = (places[start:] - start) / (stop - start)
+        places[start:] = start + (stop - start) * (share + (share**2 - share**3) / 2)
+    return places
 
 
 def at_the_pace(keys: Keys, pace: DoubleArray) -> DoubleArray:
@@ -94,14 +103,14 @@ def at_the_pace(keys: Keys, pace: DoubleArray) -> DoubleArray:
     keys : Keys
     pace : np.ndarray [shape=(n_frames,), dtype=float64]
         At least 0, such as the strength of onsets. The step to a frame is its share of what is passed from
-        key to key; where nothing is, times are equal.
+        key to key; where nothing is, it is its own.
 
     Returns
     -------
     places : np.ndarray [shape=(n_frames,), dtype=float64]
         Ascending; a key is at its own frame.
     """
-    places = equal_times(keys)
+    places = np.arange(keys.n_frames, dtype=np.float64)
     ends = keys.ends
     for start, stop in itertools.pairwise(ends):
         passed = np.cumsum(np.take(pace, range(start + 1, stop + 1), mode="wrap"))

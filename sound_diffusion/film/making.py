@@ -20,7 +20,7 @@ from sound_diffusion.film.ahead import ahead
 from sound_diffusion.film.camera import feed_back
 from sound_diffusion.film.controls import Controls
 from sound_diffusion.film.even import find_even_places
-from sound_diffusion.film.keys import at_the_pace
+from sound_diffusion.film.keys import at_the_pace, equal_times
 from sound_diffusion.film.moved_noise import ways_over
 from sound_diffusion.film.painter import FilmPainter, Painted
 from sound_diffusion.film.path import Listener
@@ -271,12 +271,15 @@ class FrameMaker:
     @cached_property
     def _places(self) -> DoubleArray:
         """Where every frame that is shown is along the way of the film, in frames, ascending."""
-        places = np.arange(self.timeline.n_positions, dtype=np.float64)
         keys, spacing = self.timeline.keys, self.job.options.spacing
-        if keys is not None and spacing == "music":
+        if keys is None:
+            places = np.arange(self.timeline.n_positions, dtype=np.float64)
+        elif spacing == "music":
             places = at_the_pace(keys, self.controls.pace(self.timeline.n_positions))
-        elif keys is not None and spacing == "even":
+        elif spacing == "even":
             places = find_even_places(self._painter, self._listen(), self.folder)
+        else:
+            places = equal_times(keys)
         return places[:: self.timeline.stride]
 
 
