@@ -18,13 +18,13 @@ from training.loop import LoopOptions, make_accelerator
 
 # Of the time; the latents and the paths of distillation take what is left.
 SHARES = {
-    "shards": 0.07,
-    "sounds": 0.05,
-    "autoencoder": 0.14,
-    "tiny_autoencoder": 0.08,
-    "ear": 0.1,
-    "unet": 0.33,
-    "few_step": 0.12,
+    "shards": 0.17,
+    "sounds": 0.02,
+    "autoencoder": 0.12,
+    "tiny_autoencoder": 0.12,
+    "ear": 0.02,
+    "unet": 0.32,
+    "few_step": 0.2,
 }
 
 
@@ -54,8 +54,12 @@ def parser() -> argparse.ArgumentParser:
     )
     flags.add_argument("--shards", type=int, default=600, help="at most so many shards of 128 pairs")
     flags.add_argument("--workers", type=int, help="processes that make pairs; by default one a core")
-    flags.add_argument("--paths", type=int, default=3000, help="paths that the few-step painter learns from")
-    flags.add_argument("--batch", type=int, help="pictures a step of the UNet (default: 16, with a GPU 64)")
+    flags.add_argument(
+        "--paths",
+        type=int,
+        help="paths that few steps are learnt from (default: 3000, with a GPU 12288)",
+    )
+    flags.add_argument("--batch", type=int, help="pictures a step of the UNet (default: 16, with a GPU 256)")
     return flags
 
 
@@ -71,16 +75,17 @@ def main(argv: list[str] | None = None) -> None:
             for name, make in (("shards", dataset.make_pair), (dataset.SOUNDS, dataset.make_sound)):
                 make_shards(options.work / name, make, minutes[name], options.shards, options.workers)
         make_accelerator().wait_for_everyone()
-        loop = LoopOptions(minutes["autoencoder"], rate=2e-3, batch=32 if gpu else 8, ema=0.995)
+        loop = LoopOptions(minutes["autoencoder"], rate=2e-3, batch=64 if gpu else 8, ema=0.995)
         autoencoder.train(options.work, loop, begin=options.begin)
     latents.encode(options.work)
-    batch = options.batch or (64 if gpu else 16)
+    batch = options.batch or (256 if gpu else 16)
     if options.begin is None:
         unet.train_ear(options.work, LoopOptions(minutes["ear"], rate=1.5e-3, batch=batch))
     unet.train(options.work, LoopOptions(minutes["unet"], rate=1e-3, batch=batch), begin=options.begin)
-    loop = LoopOptions(minutes["tiny_autoencoder"], rate=3e-3, batch=12)
+    loop = LoopOptions(minutes["tiny_autoencoder"], rate=3e-3, batch=32 if gpu else 12)
     tiny_autoencoder.train(options.work, loop)
-    distillation.follow_paths(options.work, options.paths)
+    paths = options.paths or (12_288 if gpu else 3000)
+    distillation.follow_paths(options.work, paths, batch=512 if gpu else 32)
     distillation.train(options.work, LoopOptions(minutes["few_step"], rate=3e-4, batch=batch, ema=0.99))
     if first:
         print(export.export(options.work, options.model))

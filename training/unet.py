@@ -57,9 +57,9 @@ class UNetOptions:
     attention: tuple[bool, ...] = (False, False, True, False)
     time_width: int = 256
     drop: float = 0.1
-    listen: float = 0.05
-    hear: float = 0.3
-    heard: int = 2
+    listen: float = 0.02
+    hear: float = 0.05
+    heard: int = 1
     lesson: int = 8
 
 
