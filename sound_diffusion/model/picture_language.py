@@ -20,7 +20,7 @@ from sound_diffusion.typing import DoubleArray, FloatArray
 
 NOW = 7.0  # rows in which the newest moments fall to a third of their weight
 WHOLE = 0.01  # weight that every moment keeps beside that
-CHORD_PARTS = 7  # of the span: a chord in one of them is enough, since a beat hides it in another
+CHORD_PARTS = 4  # of the span: a chord in one of them is enough, since a beat hides it in another
 ATTACK_ROWS = 3  # an attack is a rise over so many rows
 ATTACK_DB = 16.0  # mean rise of the bands that is a full attack
 NOISE_RISE = 1.5  # what steady noise rises by chance
