@@ -23,11 +23,27 @@ if os.environ.get("CI"):
 
 # SOUND_DIFFUSION_MANY_KILLS=1 python -m pytest -k kill: at twenty moments rather than at some.
 MANY_KILLS = bool(os.environ.get("SOUND_DIFFUSION_MANY_KILLS"))
+# A folder that the processes of one run share: each takes modules that no other has taken, see .ci/run.
+TAKEN = os.environ.get("SOUND_DIFFUSION_TAKEN")
 REPOSITORY = Path(__file__).parent.parent
 SHARED_FOLDERS: set[str] = set()  # of miniatures that no test changes
 
 # Threads that wait for each other cost small models more than they bring, most of all on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@functools.cache
+def _take(module: str) -> bool:
+    try:
+        Path(TAKEN, module).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def pytest_runtest_protocol(item):
+    """Leave out what another process has taken."""
+    return True if TAKEN and not _take(item.path.name) else None
 
 
 @pytest.fixture(scope="session")

@@ -186,7 +186,7 @@ def test_launched_processes_share_a_film_and_say_everything_once(film, sound, ti
 
 
 def test_a_shard_that_is_killed_loses_nothing(film, sound, tiny_model_folder, tmp_path):
-    flags = ("--fps", "48", "--strength", "where(t%5 < 1, 1, 0.5)", "--quiet")
+    flags = ("--fps", "24", "--strength", "where(t%5 < 1, 1, 0.5)", "--quiet")
     assert film(*flags, outdir="one")[0] == 0
     folder = tmp_path / "out" / "noise"
     words = ["--path", sound, "--model", tiny_model_folder, "--outdir", tmp_path / "out", "--device", "cpu"]
