@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -13,14 +13,14 @@ from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.schedules import plain_number
 from sound_diffusion.interpolation import interpolate
 from sound_diffusion.options import Options, verify
-from sound_diffusion.sound.embeddings import Painter, add_to_text, check_embedding, mix, scale
+from sound_diffusion.sound.embeddings import PaintingModel, add_to_text, check_embedding, mix, scale
 from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
     import torch
 
 
-class Reader(Painter, Protocol):
+class ReadingModel(PaintingModel, Protocol):
     """A model that can also encode prompts."""
 
     def encode_prompt(self, prompt: str) -> FloatArray:
@@ -70,7 +70,7 @@ class Conditioning:
         }
         return cls(**stacked)
 
-    def encoded(self, model: Reader) -> Self:
+    def encoded(self, model: ReadingModel) -> Self:
         """Encode the sound now, for what is not to be encoded again when it is painted."""
         return replace(self, states=model.encode_sounds(self.embedding[None])[0].numpy())
 
@@ -139,39 +139,43 @@ class Words:
         """Weight of the text in a mix."""
         return 0.5 if self.weight is None else self.weight
 
-    def encode(self, model: Reader, position: float = 0.0) -> FloatArray:
-        """Return the embedding of the text at a position in the film, from 0 to 1: (77, D) float32."""
+    def encode(self, model: ReadingModel, position: float = 0.0) -> tuple[FloatArray, FloatArray | None]:
+        """Return embedding and pooled embedding of the text at a position in the film, from 0 to 1."""
         assert self.prompt is not None
-        start = model.encode_prompt(self.prompt)
-        if self.end_prompt is None:
-            return start
-        return interpolate(start, model.encode_prompt(self.end_prompt), position, self.interpolation)
 
-    def pool(self, model: Reader, position: float = 0.0) -> FloatArray | None:
-        """Return the pooled embedding of the text, as :meth:`encode`; None for a model that takes none."""
-        assert self.prompt is not None
-        start = model.pooled_prompt(self.prompt)
-        end = None if self.end_prompt is None else model.pooled_prompt(self.end_prompt)
-        if start is None or end is None:
-            return start
-        return interpolate(start, end, position, self.interpolation)
+        def read(text: str) -> tuple[FloatArray, FloatArray | None]:
+            return model.encode_prompt(text), model.pooled_prompt(text)
 
-    def encode_negative(self, model: Reader, position: float = 0.0) -> tuple[FloatArray, FloatArray | None]:
+        return self._on_the_way(read, self.prompt, self.end_prompt, position)
+
+    def encode_negative(
+        self, model: ReadingModel, position: float = 0.0
+    ) -> tuple[FloatArray, FloatArray | None]:
         """Return embedding and pooled embedding of what guidance leads away from, as :meth:`encode`."""
-        start, pooled = model.encode_negative(self.negative)
-        if self.end_negative is None or self.end_negative == self.negative:
-            return start, pooled
-        end, end_pooled = model.encode_negative(self.end_negative)
-        if pooled is not None and end_pooled is not None:
-            pooled = interpolate(pooled, end_pooled, position, self.interpolation)
-        return interpolate(start, end, position, self.interpolation), pooled
+        end = None if self.end_negative == self.negative else self.end_negative
+        return self._on_the_way(model.encode_negative, self.negative, end, position)
+
+    def _on_the_way(
+        self,
+        read: Callable[[str], tuple[FloatArray, FloatArray | None]],
+        start: str,
+        end: str | None,
+        position: float,
+    ) -> tuple[FloatArray, FloatArray | None]:
+        embedding, pooled = read(start)
+        if end is None:
+            return embedding, pooled
+        other, other_pooled = read(end)
+        if pooled is not None and other_pooled is not None:
+            pooled = interpolate(pooled, other_pooled, position, self.interpolation)
+        return interpolate(embedding, other, position, self.interpolation), pooled
 
 
 SOUND_ALONE = Words()
 
 
 def condition(
-    model: Reader,
+    model: ReadingModel,
     matrix: FloatArray | None,
     scaling: str = "none",
     words: Words = SOUND_ALONE,
@@ -214,7 +218,7 @@ def condition(
         embedding = _amplified(scale(matrix, scaling, model.empty_prompt, feature), gain)
         pooled = model.pooled_prompt("")
         return Conditioning(embedding, negative, pooled, negative_pooled)
-    text, text_pooled = words.encode(model, position), words.pool(model, position)
+    text, text_pooled = words.encode(model, position)
     if matrix is None:
         return Conditioning(text, negative, text_pooled, negative_pooled)
     if words.strength is not None:
@@ -232,7 +236,9 @@ def _amplified(embedding: FloatArray, gain: float) -> FloatArray:
     return embedding if gain == 1 else embedding * np.float32(gain)
 
 
-def condition_embedding(model: Reader, embedding: npt.ArrayLike, negative_prompt: str = "") -> Conditioning:
+def condition_embedding(
+    model: ReadingModel, embedding: npt.ArrayLike, negative_prompt: str = ""
+) -> Conditioning:
     """Condition a model with a matrix as it is.
 
     Parameters
@@ -240,8 +246,6 @@ def condition_embedding(model: Reader, embedding: npt.ArrayLike, negative_prompt
     model : sound_diffusion.Model
     embedding : array_like [shape=(77, D)]
         From :func:`sound_diffusion.embed`, or any real and finite matrix.
-    negative_prompt : str
-        What guidance leads away from.
 
     Returns
     -------
@@ -254,4 +258,4 @@ def condition_embedding(model: Reader, embedding: npt.ArrayLike, negative_prompt
     ModelError
         If there is a negative prompt and the model has no text encoder.
     """
-    return condition(model, check_embedding(embedding, model.width), words=Words(negative=negative_prompt))
+    return condition(model, check_embedding(embedding, model.width))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sound_diffusion.conditioning import SOUND_ALONE, Reader, Words
+from sound_diffusion.conditioning import SOUND_ALONE, ReadingModel, Words
 from sound_diffusion.sound.embeddings import scale
 from sound_diffusion.typing import FloatArray
 
 
 def compare(
-    matrix: FloatArray, feature: str, scaling: str, model: Reader, words: Words = SOUND_ALONE
+    matrix: FloatArray, feature: str, scaling: str, model: ReadingModel, words: Words = SOUND_ALONE
 ) -> dict[str, FloatArray]:
     """Gather what is worth comparing.
 
@@ -31,7 +31,7 @@ def compare(
     """
     matrices: dict[str, FloatArray] = {}
     if words.prompt is not None:
-        matrices[f"text {words.prompt!r}"] = words.encode(model)
+        matrices[f"text {words.prompt!r}"] = words.encode(model)[0]
     elif model.empty_prompt is not None:
         matrices["text ''"] = model.empty_prompt
     matrices[f"sound, {feature}"] = matrix

@@ -43,6 +43,10 @@ def _figure(inches: tuple[float, float], row_space: float | None = None) -> Figu
     return Figure(figsize=inches, layout=ConstrainedLayoutEngine(h_pad=row_space, hspace=spacing))
 
 
+def _save(figure: Figure, file: IO[bytes]) -> None:
+    figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
+
+
 def plot_picture(
     picture: Image.Image, samples: FloatArray | None, embedding: FloatArray, title: str, file: IO[bytes]
 ) -> None:
@@ -78,7 +82,7 @@ def plot_picture(
     image.imshow(picture)
     image.set(title=f"picture {picture.width} x {picture.height}")
     image.set_axis_off()
-    figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
+    _save(figure, file)
 
 
 @dataclass(frozen=True)
@@ -168,8 +172,7 @@ def contact_sheet(frames: Sequence[tuple[Path, Fraction]], sound: SoundOverview,
         axes.set_title(f"{float(frames[index][1]):.2f} s", fontsize=8)
         axes.set_axis_off()
     wave, spectrum = figure.add_subplot(grid[1, :]), figure.add_subplot(grid[2, :])
-    seconds = np.linspace(0, sound.duration, len(sound.low))
-    wave.fill_between(seconds, sound.low, sound.high, color=WAVE_COLOUR, linewidth=0.4, step="mid")
+    _draw_wave(wave, sound)
     wave.set(ylabel="sample", xticks=[])
     spectrum.imshow(
         sound.levels.T,
@@ -185,7 +188,7 @@ def contact_sheet(frames: Sequence[tuple[Path, Fraction]], sound: SoundOverview,
         axes.set_xlim(0, sound.duration)
         for index in middles:
             axes.axvline(float(frames[index][1]), color="#888888", linewidth=0.6, linestyle=":")
-    figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
+    _save(figure, file)
 
 
 def plot_schedules(
@@ -220,7 +223,9 @@ def plot_schedules(
     figure = _figure((14, sum(heights) + 0.9), row_space=0.025)
     rows = list(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0])
     wave, strips, curves = rows[0], rows[1 : 1 + len(descriptors)], rows[1 + len(descriptors) :]
-    _plot_wave(wave, sound)
+    _draw_wave(wave, sound)
+    wave.set_ylabel("sample", rotation=0, ha="right", va="center", fontsize=9)
+    wave.tick_params(axis="y", labelsize=7)
     for axes, (name, values) in zip(strips, descriptors.items(), strict=True):
         axes.stairs(values, _frame_edges(values, fps), fill=True, color=WAVE_COLOUR, alpha=0.75, linewidth=0)
         axes.set(ylim=(0, 1.05), yticks=[])
@@ -245,15 +250,13 @@ def plot_schedules(
     frames = wave.secondary_xaxis("top", functions=(lambda x: x * float(fps), lambda x: x / float(fps)))
     frames.set_xlabel(f"frames, {float(fps):g} a second", fontsize=8)
     frames.tick_params(labelsize=8)
-    figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
+    _save(figure, file)
 
 
 def _frame_edges(values: DoubleArray, fps: Fraction) -> DoubleArray:
     return np.arange(len(values) + 1) / float(fps)
 
 
-def _plot_wave(axes: Axes, sound: SoundOverview) -> None:
+def _draw_wave(axes: Axes, sound: SoundOverview) -> None:
     seconds = np.linspace(0, sound.duration, len(sound.low))
     axes.fill_between(seconds, sound.low, sound.high, color=WAVE_COLOUR, linewidth=0.4, step="mid")
-    axes.set_ylabel("sample", rotation=0, ha="right", va="center", fontsize=9)
-    axes.tick_params(axis="y", labelsize=7)

@@ -12,12 +12,12 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import save_file  # noqa: E402
 
-from sound_diffusion.errors import ModelError, ParameterError  # noqa: E402
+from sound_diffusion.errors import ModelError  # noqa: E402
 from sound_diffusion.model import checkpoint, families  # noqa: E402
 from sound_diffusion.model.additions import load_vae  # noqa: E402
 from sound_diffusion.model.checkpoint import load_checkpoint_pipeline  # noqa: E402
 from sound_diffusion.model.defaults import read_defaults  # noqa: E402
-from sound_diffusion.model.families import CONFIGS, SD1, checkpoint_family, family_of  # noqa: E402
+from sound_diffusion.model.families import CONFIGS, SD1, family_of  # noqa: E402
 from sound_diffusion.model.folders import folder_parts  # noqa: E402
 from sound_diffusion.model.tensors import StoredTensor, TensorFile, open_tensor_file, read_tensors  # noqa: E402
 from tests.tiny_checkpoints import (  # noqa: E402
@@ -107,7 +107,7 @@ def test_every_form_of_a_model_gives_the_same_picture(saved):
 def test_the_family_is_read_from_the_tensors(saved):
     name, _, paths = saved
     for form in paths.keys() - {"folder"}:
-        family = checkpoint_family(paths[form])
+        family = family_of(open_tensor_file(paths[form]))
         assert family.name == FAMILIES[name].name
         assert family.width == FAMILIES[name].width
         assert family.prediction_type == PREDICTION_TYPES.get(name, "epsilon")
@@ -128,7 +128,7 @@ def test_a_file_that_does_not_say_what_it_predicts(saved, measured, size, monkey
     checkpoint._measure_file.cache_clear()
     monkeypatch.setattr(families, "SD2_PREDICTION_TYPES", {})
     monkeypatch.setattr(checkpoint, "_measured_prediction_type", measure)
-    assert checkpoint_family(paths["ckpt"]).prediction_type is None
+    assert family_of(open_tensor_file(paths["ckpt"])).prediction_type is None
     assert (read_defaults(paths["ckpt"]).height, read_defaults(paths["ckpt"]).width) == (size, size)
     loaded = load_checkpoint_pipeline(paths["ckpt"], torch_dtype=torch.float32)
     assert len(measurements) == 1
@@ -159,14 +159,6 @@ def test_weights_are_loaded_in_the_wanted_dtype(saved):
     assert not any(parameter.is_meta for parameter in parameters)
 
 
-def test_the_caller_may_say_what_the_model_predicts(saved):
-    _, _, paths = saved
-    for wanted in ("epsilon", "v_prediction"):
-        assert checkpoint_family(paths["safetensors"], wanted).prediction_type == wanted
-    with pytest.raises(ParameterError, match="one of epsilon, v_prediction"):
-        checkpoint_family(paths["safetensors"], "velocity")
-
-
 @pytest.mark.parametrize("saved", ["sd1"], indirect=True)
 def test_a_vae_of_its_own(saved, tmp_path):
     family, built, paths = saved
@@ -181,7 +173,7 @@ def test_a_vae_of_its_own(saved, tmp_path):
         with torch.no_grad():
             assert torch.equal(vae.decode(latents).sample, built.vae.decode(latents).sample)
     with pytest.raises(ModelError, match=r"a VAE alone.*--vae"):
-        checkpoint_family(tmp_path / "vae.pt")
+        family_of(open_tensor_file(tmp_path / "vae.pt"))
 
 
 @pytest.mark.parametrize("saved", ["sd1"], indirect=True)
@@ -272,7 +264,7 @@ def test_parts_and_other_models_are_named(name, named):
 def test_a_file_without_tensors_is_refused(tmp_path):
     torch.save({"epoch": 3}, tmp_path / "none.ckpt")
     with pytest.raises(ModelError, match="no tensors"):
-        checkpoint_family(tmp_path / "none.ckpt")
+        family_of(open_tensor_file(tmp_path / "none.ckpt"))
 
 
 def test_markers_of_v_prediction():

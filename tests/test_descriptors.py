@@ -237,8 +237,9 @@ def test_one_row_a_frame_whatever_the_blocks(n_samples, rate, size):
 
 
 def test_live_rows_are_those_of_the_film(music):
-    stream = DescriptorStream(FPS, batch=1)
-    rows = np.concatenate([stream.push(music[at : at + 1000]) for at in range(0, len(music), 1000)])
+    stream = DescriptorStream(FPS)
+    blocks = (music[at : at + 1000] for at in range(0, len(music), 1000))
+    rows = np.concatenate([stream.push(block, last=True) for block in blocks])
     film = describe(music, 12).raw
     np.testing.assert_allclose(rows, film[: len(rows)], rtol=1e-3, atol=1e-3)
     assert len(rows) == len(film)

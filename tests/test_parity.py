@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from PIL import Image  # noqa: E402
 
 from sound_diffusion.bending import Bending, parse_bend  # noqa: E402
-from sound_diffusion.conditioning import condition_embedding  # noqa: E402
+from sound_diffusion.conditioning import Words, condition, condition_embedding  # noqa: E402
 from sound_diffusion.film.noise import NoiseMaker, NoisePoint  # noqa: E402
 from sound_diffusion.interpolation import slerp  # noqa: E402
 from sound_diffusion.latents import decode_latents  # noqa: E402
@@ -135,7 +135,7 @@ def test_image_to_image(family, embeddings, picture, sampler):
 def test_negative_prompt(family, embeddings, picture, picture_to_paint_over):
     _, model = family
     pictures = [picture, picture.rotate(90)] if picture_to_paint_over else None
-    conditionings = [condition_embedding(model, each, "blurred, grey") for each in embeddings]
+    conditionings = [condition(model, each, words=Words(negative="blurred, grey")) for each in embeddings]
     settings = settings_for(model.defaults, strength=0.7)
     ours = paint_batch(model, conditionings, SEEDS, settings, pictures)
     options = {"image": pictures, "strength": 0.7} if pictures else {"height": SIZE, "width": SIZE}

@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 
 from sound_diffusion.errors import ModelError  # noqa: E402
-from sound_diffusion.model.families import checkpoint_family  # noqa: E402
+from sound_diffusion.model.families import family_of  # noqa: E402
 from sound_diffusion.model.tensors import open_tensor_file, read_tensors  # noqa: E402
 
 LIGHTNING = "pytorch_lightning.callbacks.model_checkpoint"
@@ -255,7 +255,7 @@ def test_hostile_files_are_refused_in_one_line(kind, tmp_path, monkeypatch):
     path = tmp_path / "model.ckpt"
     make(path)
     with pytest.raises(ModelError, match=expected) as caught:
-        checkpoint_family(path)
+        family_of(open_tensor_file(path))
     assert caught.value.exit_code == 2
     assert len(str(caught.value).splitlines()) == 1
     assert str(path) in str(caught.value)
@@ -282,7 +282,7 @@ def test_a_lightning_name_with_a_payload_is_refused(kind, zipped, tmp_path, ligh
     content = {"state_dict": {}, "callbacks": {lightning: payload}}
     torch.save(content, tmp_path / "model.ckpt", _use_new_zipfile_serialization=zipped)
     with pytest.raises(ModelError, match=expected):
-        checkpoint_family(tmp_path / "model.ckpt")
+        family_of(open_tensor_file(tmp_path / "model.ckpt"))
     assert not (tmp_path / "executed").exists()
 
 
@@ -290,7 +290,7 @@ def test_a_name_cannot_write_to_the_terminal(tmp_path):
     name = b"\x80\x04\x8c\x02os\x8c\x08\x1b[2Jx\ny\rz\x93."
     (tmp_path / "model.ckpt").write_bytes(name)
     with pytest.raises(ModelError) as caught:
-        checkpoint_family(tmp_path / "model.ckpt")
+        family_of(open_tensor_file(tmp_path / "model.ckpt"))
     assert str(caught.value).isprintable()
 
 
@@ -319,8 +319,9 @@ def test_nothing_heavy_is_imported_to_refuse_a_file(tmp_path):
     (tmp_path / "page.ckpt").write_bytes(b"<html>")
     program = (
         "import sys\nfrom pathlib import Path\n"
-        "from sound_diffusion.model.families import checkpoint_family\n"
-        f"try: checkpoint_family(Path({str(tmp_path / 'page.ckpt')!r}))\n"
+        "from sound_diffusion.model.families import family_of\n"
+        "from sound_diffusion.model.tensors import open_tensor_file\n"
+        f"try: family_of(open_tensor_file(Path({str(tmp_path / 'page.ckpt')!r})))\n"
         "except ValueError: print([name for name in ('torch', 'numpy', 'diffusers') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

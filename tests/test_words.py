@@ -78,8 +78,8 @@ def test_conditioning_scales_and_brings_words_in(sound):
 
 def test_a_film_goes_from_one_text_to_the_other():
     model, words = Reader(), Words("day", "at night")
-    np.testing.assert_array_equal(words.encode(model, 0.0), model.encode_prompt("day"))
-    np.testing.assert_array_equal(words.encode(model, 1.0), model.encode_prompt("at night"))
+    np.testing.assert_array_equal(words.encode(model, 0.0)[0], model.encode_prompt("day"))
+    np.testing.assert_array_equal(words.encode(model, 1.0)[0], model.encode_prompt("at night"))
 
 
 @pytest.mark.parametrize(

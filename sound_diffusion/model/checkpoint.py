@@ -23,7 +23,6 @@ from sound_diffusion.model.families import (
     VAE,
     CheckpointFamily,
     TextEncoder,
-    checkpoint_family,
     family_of,
 )
 from sound_diffusion.model.libraries import quiet_libraries
@@ -37,9 +36,7 @@ NOISIEST_STEP = 999
 NO_FIT = "it is incomplete, or a part of it belongs to another kind of model"
 
 
-def load_checkpoint_pipeline(
-    path: Path, *, torch_dtype: torch.dtype, prediction_type: str | None = None
-) -> Any:
+def load_checkpoint_pipeline(path: Path, *, torch_dtype: torch.dtype) -> Any:
     """Load Stable Diffusion 1.x, 2.x or XL base from a single file.
 
     Parameters
@@ -48,9 +45,6 @@ def load_checkpoint_pipeline(
         A .safetensors or .ckpt file in the layout in which Stable Diffusion was published.
     torch_dtype : torch.dtype
         Of the loaded model. Tensors are converted one by one, as they are read.
-    prediction_type : str, optional
-        ``epsilon`` or ``v_prediction``. If None: what the file states, else, for Stable Diffusion 2.x,
-        what the UNet is measured to predict.
 
     Returns
     -------
@@ -61,10 +55,8 @@ def load_checkpoint_pipeline(
     ------
     ModelError
         If the file is unsafe, damaged, or not a model of these families.
-    ParameterError
-        If `prediction_type` is unknown.
     """
-    family = measured_family(path, prediction_type)
+    family = measured_family(path)
     file = open_tensor_file(path)
     components: dict[str, Any] = {}
     for number, encoder in enumerate(family.text_encoders):
@@ -77,30 +69,12 @@ def load_checkpoint_pipeline(
     return _assemble(family, components)
 
 
-def measured_family(path: Path, prediction_type: str | None = None) -> CheckpointFamily:
-    """Find out which family a checkpoint belongs to, and what its UNet predicts.
+def measured_family(path: Path) -> CheckpointFamily:
+    """As :func:`sound_diffusion.model.families.family_of`, with a ``prediction_type`` in any case.
 
-    As :func:`sound_diffusion.model.families.checkpoint_family`; but where that leaves open what the UNet
-    predicts, it is loaded and measured, once for every file.
-
-    Parameters
-    ----------
-    path : Path
-        A .safetensors or .ckpt file.
-    prediction_type : str, optional
-        ``epsilon`` or ``v_prediction``, where the user knows better than the file.
-
-    Returns
-    -------
-    family : CheckpointFamily
-        With a ``prediction_type``.
-
-    Raises
-    ------
-    ModelError, ParameterError
-        As :func:`sound_diffusion.model.families.checkpoint_family`.
+    Where the file leaves open what its UNet predicts, that is loaded and measured, once for every file.
     """
-    family = checkpoint_family(path, prediction_type)
+    family = family_of(open_tensor_file(path))
     if family.prediction_type is not None:
         return family
     measured = _measure_file(path.resolve(), path.stat().st_mtime_ns)

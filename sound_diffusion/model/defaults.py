@@ -141,7 +141,7 @@ def read_defaults(path: Path) -> ModelDefaults:
 
     One that declares nothing paints pictures of the size that it was trained on, and in few steps where its
     scheduler says that it is a latent consistency model. A single file is checked here, and refused as
-    :func:`sound_diffusion.model.families.checkpoint_family` says; where only a measurement can tell for
+    :func:`sound_diffusion.model.families.family_of` says; where only a measurement can tell for
     which size it was trained, that is made.
 
     Raises

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sound_diffusion.errors import ModelError, ParameterError
-from sound_diffusion.model.tensors import StoredTensor, TensorFile, open_tensor_file, printable
+from sound_diffusion.errors import ModelError
+from sound_diffusion.model.tensors import StoredTensor, TensorFile, printable
 
 CONFIGS = Path(__file__).parent / "configs"
-PREDICTION_TYPES = ("epsilon", "v_prediction")
 UNET = "model.diffusion_model."
 VAE = "first_stage_model."
 SD2_PREDICTION_TYPES = {875_000: "epsilon", 110_000: "v_prediction"}
@@ -110,15 +109,12 @@ PARTS = (
 VAES = ("first_stage_model.decoder.conv_in.weight", "decoder.conv_in.weight")
 
 
-def checkpoint_family(path: Path, prediction_type: str | None = None) -> CheckpointFamily:
+def family_of(file: TensorFile) -> CheckpointFamily:
     """Find out which family a checkpoint belongs to, without reading its tensors.
 
     Parameters
     ----------
-    path : Path
-        A .safetensors or .ckpt file.
-    prediction_type : str, optional
-        ``epsilon`` or ``v_prediction``, where the user knows better than the file.
+    file : TensorFile
 
     Returns
     -------
@@ -127,17 +123,8 @@ def checkpoint_family(path: Path, prediction_type: str | None = None) -> Checkpo
     Raises
     ------
     ModelError
-        If the file is damaged or unsafe, or is no whole model that paints from an embedding.
-    ParameterError
-        If `prediction_type` is unknown.
+        If it is no whole model that paints from an embedding.
     """
-    return family_of(open_tensor_file(path), prediction_type)
-
-
-def family_of(file: TensorFile, prediction_type: str | None = None) -> CheckpointFamily:
-    """Find out which family an open file belongs to: see :func:`checkpoint_family`."""
-    if prediction_type not in (None, *PREDICTION_TYPES):
-        raise ParameterError(f"prediction type {prediction_type!r}", f"one of {', '.join(PREDICTION_TYPES)}")
     tensors = file.tensors
     _check_unet(file)
     width = _width(tensors)
@@ -151,7 +138,7 @@ def family_of(file: TensorFile, prediction_type: str | None = None) -> Checkpoin
         raise _not_whole(file, "an image variation model (unCLIP)")
     return dataclasses.replace(
         family,
-        prediction_type=prediction_type or _stated_prediction_type(file) or family.prediction_type,
+        prediction_type=_stated_prediction_type(file) or family.prediction_type,
         zero_terminal_snr="ztsnr" in tensors,
     )
 

@@ -20,7 +20,7 @@ from sound_diffusion.errors import AudioError, ParameterError
 from sound_diffusion.sound.beats import track_beats
 from sound_diffusion.sound.descriptors import DESCRIPTORS, levels, over_hops
 from sound_diffusion.sound.features import check_samples
-from sound_diffusion.sound.hops import BATCH, HOP, HopAnalysis
+from sound_diffusion.sound.hops import HOP, HopAnalysis
 from sound_diffusion.typing import DoubleArray, FloatArray
 
 LIVE_SECONDS = 30
@@ -149,8 +149,6 @@ class DescriptorStream:
     ----------
     fps : Fraction
         Frames a second.
-    batch : int, optional
-        As for :class:`~sound_diffusion.sound.hops.HopAnalysis`. Live, 1.
 
     Attributes
     ----------
@@ -158,10 +156,10 @@ class DescriptorStream:
         The hops that the last call has measured.
     """
 
-    def __init__(self, fps: Fraction, batch: int = BATCH) -> None:
+    def __init__(self, fps: Fraction) -> None:
         self.fps = fps
         self.new_hops: DoubleArray = np.empty((0, len(DESCRIPTORS)))
-        self._analysis = HopAnalysis(batch)
+        self._analysis = HopAnalysis()
         self._waiting = self.new_hops
         self._n_hops = self._n_samples = self._n_frames = 0
         self._row: DoubleArray = np.zeros(len(DESCRIPTORS))

@@ -17,7 +17,7 @@ from sound_diffusion.typing import FloatArray
 SCALINGS = ("none", "log", "range", "clip", "whiten")
 
 
-class Painter(Protocol):
+class PaintingModel(Protocol):
     """What an embedding has to know of the model that will paint it."""
 
     @property
@@ -36,7 +36,7 @@ def embed(
     y: npt.ArrayLike,
     feature: str = "fft",
     *,
-    model: Painter | None = None,
+    model: PaintingModel | None = None,
     scaling: str = "auto",
     width: int = SD1_WIDTH,
 ) -> FloatArray:

@@ -27,16 +27,9 @@ VOICED = 0.6  # aperiodicity up to which a pitch is believed; white noise has 0.
 
 
 class HopAnalysis:
-    """Measures hop after hop of a stream of samples; zero is assumed before the first one.
+    """Measures hop after hop of a stream of samples; zero is assumed before the first one."""
 
-    Parameters
-    ----------
-    batch : int
-        Hops that are waited for and analysed at once. 1 when it has to be quick rather than cheap.
-    """
-
-    def __init__(self, batch: int = BATCH) -> None:
-        self._batch = batch
+    def __init__(self) -> None:
         self._samples: FloatArray = np.zeros(N_FFT - HOP, dtype=np.float32)
         self._columns: FloatArray = np.zeros((HARMONIC_HOPS - 1, N_FFT // 2 + 1), dtype=np.float32)
         self._decibels: FloatArray = np.full((1, mel_filters().shape[1]), FLOOR_DB, dtype=np.float32)
@@ -59,8 +52,8 @@ class HopAnalysis:
         """
         self._samples = np.concatenate([self._samples, samples])
         rows = [np.empty((0, len(DESCRIPTORS)))]
-        while (n_hops := min((len(self._samples) - N_FFT) // HOP + 1, self._batch)) > 0:
-            if n_hops < self._batch and not last:
+        while (n_hops := min((len(self._samples) - N_FFT) // HOP + 1, BATCH)) > 0:
+            if n_hops < BATCH and not last:
                 break
             rows.append(self._measure(n_hops))
             self._samples = self._samples[n_hops * HOP :]
