@@ -7,3 +7,4 @@ LARGEST_SAMPLE = 1e6  # keeps a power spectrum inside float32; sounds stay withi
 LARGEST_SEED = 2**63 - 1  # that torch takes
 DEVICES = ("auto", "cuda", "mps", "cpu")
 PRECISIONS = ("auto", "full", "autocast")
+RUNTIMES = ("auto", "torch", "onnx")

@@ -119,6 +119,7 @@ class Job(Generic[AnyOptions]):
             low_memory=options.low_memory,
             safety_checker=options.safety_checker,
             compiled=options.compile,
+            runtime=options.runtime,
         )
 
 

@@ -91,7 +91,7 @@ def paint_source(source: Source, job: PictureJob, bar: ProgressBar) -> Iterator[
         yield from plots.save(path, load_picture(path))
     if options.bend:
         recipe["values"] = {"bend": amounts[0].tolist()}
-    recipe |= {"device": model.device, "precision": model.precision, "versions": versions()}
+    recipe |= model.arithmetic | {"versions": versions()}
     pictures = []
     for picture, own in _paint(job, conditioning, amounts, missing, bar):
         pictures.append(picture)

@@ -34,12 +34,15 @@ SAMPLER_NAMES = {"ddim": "DDIM", "plms": "PLMS", "euler": "Euler", "dpm++": "DPM
 
 def versions() -> dict[str, str]:
     """Versions of what a picture depends on, by package name."""
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
     import sound_diffusion
 
-    packages = ("torch", "diffusers", "numpy", "librosa")
-    return {RECIPE_KEY: sound_diffusion.__version__, **{package: version(package) for package in packages}}
+    found = {RECIPE_KEY: sound_diffusion.__version__}
+    for package in ("torch", "diffusers", "numpy", "librosa", "onnxruntime"):
+        with contextlib.suppress(PackageNotFoundError):  # the last one is not needed
+            found[package] = version(package)
+    return found
 
 
 def option_entries(options: Options) -> dict[str, Any]:

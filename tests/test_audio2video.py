@@ -232,7 +232,7 @@ def test_frames_of_another_precision_are_named(make, tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr(making.logger, "warning", lambda text, *values: said.append(text % values))
     assert make("--fps", 10)[0] == 0
-    assert "00002.png was painted on cpu in precision full, what follows on cpu in autocast" in said[0]
+    assert "00002.png was painted on cpu in precision full by torch, what follows on cpu" in said[0]
 
 
 def assert_same_films(one, two):

@@ -279,9 +279,9 @@ class _Recording:
     def __init__(self, noise, drawn):
         self.noise, self.drawn = noise, drawn
 
-    def paint(self, frames, heard, places, start, latents):
+    def paint(self, frames, heard, places, start):
         self.drawn.append(self.noise and self.noise.at(places[0]))
-        return [film_painter.Painted(frames[0], latents, Image.new("RGB", (8, 8)))]
+        return [film_painter.Painted(frames[0], start, Image.new("RGB", (8, 8)))]
 
 
 @pytest.mark.parametrize(("strength", "n_encoded"), [(0.5, 2), (1.0, 0)])

@@ -40,6 +40,7 @@ VALUES = {
     "safety_checker": True,
     "device": "cpu",
     "precision": "full",
+    "runtime": "torch",
     "compile": True,
     "steps": 7,
     "sampler": "plms",

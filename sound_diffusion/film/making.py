@@ -250,7 +250,7 @@ class FrameMaker:
     @cached_property
     def _frame_recipe(self) -> dict[str, Any]:
         model = self.job.model
-        return self.recipe | {"device": model.device, "precision": model.precision, "versions": versions()}
+        return self.recipe | model.arithmetic | {"versions": versions()}
 
     @cached_property
     def _painter(self) -> FilmPainter:
@@ -284,11 +284,14 @@ class FrameMaker:
 
 
 def compare_arithmetic(frame: Path, recipe: dict[str, Any]) -> None:
-    """Say so where a frame was painted on another device or in another precision than the next ones."""
+    """Say so where a frame was painted otherwise than the next ones: device, precision, runtime."""
     earlier = read_recipe(frame)
-    was, now = (tuple(made.get(entry) for entry in ("device", "precision")) for made in (earlier, recipe))
+    was, now = (
+        (made.get("device"), made.get("precision"), made.get("runtime", "torch"))
+        for made in (earlier, recipe)
+    )
     if was != now:
         logger.warning(
-            "%s was painted on %s in precision %s, what follows on %s in %s: the film will not be the same "
-            "to the byte (--force starts over)", frame, *was, *now,
+            "%s was painted on %s in precision %s by %s, what follows on %s in %s by %s: the film will not "
+            "be the same to the byte (--force starts over)", frame, *was, *now,
         )  # fmt: skip

@@ -14,6 +14,7 @@ import torch
 from sound_diffusion.model.find import Location
 from sound_diffusion.model.mirrored import mirrored_pipeline, mirrored_scheduler
 from sound_diffusion.model.model import Model
+from sound_diffusion.model.onnx_runtime import take_over
 from sound_diffusion.model.sound_encoder import SOUND_ENCODER, SoundEncoder, load_sound_encoder
 from sound_diffusion.typing import FloatArray
 
@@ -66,5 +67,7 @@ def as_cymatics(model: Model, location: Location) -> CymaticsModel:
     if model.defaults.sound_encoder:
         location.fetch([SOUND_ENCODER])
         encoder = load_sound_encoder(location.path / SOUND_ENCODER, model.width)
+    if model.runtime == "onnx":
+        take_over(model.pipeline, model.defaults.height, str(location.fingerprint()))
     same = {field.name: getattr(model, field.name) for field in fields(model)}
     return CymaticsModel(**same, sound_encoder=encoder)

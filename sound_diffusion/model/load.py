@@ -38,6 +38,7 @@ def load_model(
     low_memory: bool = False,
     safety_checker: bool = False,
     compiled: bool = False,
+    runtime: str = "auto",
 ) -> Model:
     """Load a model onto a device.
 
@@ -61,6 +62,8 @@ def load_model(
         Whether pictures that the model's safety checker flags become black. Each is named in a warning.
     compiled : bool
         Whether torch.compile makes kernels for the blocks that the UNet repeats.
+    runtime : str
+        ``auto``, ``torch`` or ``onnx``: see :func:`sound_diffusion.model.onnx_runtime.choose_runtime`.
 
     Returns
     -------
@@ -71,7 +74,7 @@ def load_model(
     ModelError
         If there is no such model, or it is not one that this program can paint with.
     ParameterError
-        If `device` or `precision` is unknown, or the device is not there.
+        If `device` or `precision` is unknown, or the device or the runtime is not there.
     """
     location = find_model(name)
     quiet_libraries()
@@ -97,9 +100,13 @@ def load_model(
     else:
         pipeline.to(device)
     from sound_diffusion.model.acceleration import speed_up
+    from sound_diffusion.model.onnx_runtime import choose_runtime
 
     speed_up(pipeline, device, low_memory=low_memory, compiled=compiled)
-    model = Model(location.name, pipeline, defaults, device, precision, low_memory)
+    plain = vae is None and lora is None and not (low_memory or compiled) and defaults.sound_encoder
+    suitable = plain and device == "cpu" and precision == "full" and defaults.height == defaults.width
+    runtime = choose_runtime(runtime, suitable=suitable)
+    model = Model(location.name, pipeline, defaults, device, precision, low_memory, runtime)
     if defaults.sound_encoder or defaults.mirrored_noise:
         from sound_diffusion.model.cymatics import as_cymatics
 

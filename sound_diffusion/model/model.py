@@ -77,6 +77,8 @@ class Model:
         ``full`` (float32) or ``autocast`` (float16 weights on a GPU, bfloat16 arithmetic on a CPU).
     low_memory : bool
         Whether parts wait on the CPU until they are needed, and the VAE works in slices and tiles.
+    runtime : str
+        ``torch``, or ``onnx`` where :mod:`sound_diffusion.model.onnx_runtime` computes its networks.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Model:
     device: str
     precision: str
     low_memory: bool = False
+    runtime: str = "torch"
 
     @property
     def width(self) -> int:
@@ -96,6 +99,11 @@ class Model:
         """Of the weights of its UNet, and of latents."""
         dtype: torch.dtype = self.pipeline.unet.dtype
         return dtype
+
+    @property
+    def arithmetic(self) -> dict[str, str]:
+        """What decides the last bits of a picture, for its recipe."""
+        return {"device": self.device, "precision": self.precision, "runtime": self.runtime}
 
     @property
     def moves(self) -> bool:

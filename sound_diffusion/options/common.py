@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from sound_diffusion.bending import OPERATORS, Bend, parse_bend
-from sound_diffusion.constants import DEVICES, LARGEST_SEED, PRECISIONS
+from sound_diffusion.constants import DEVICES, LARGEST_SEED, PRECISIONS, RUNTIMES
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.schedules import Scheduled
 from sound_diffusion.model.defaults import SAMPLERS, ModelDefaults
@@ -112,6 +112,12 @@ class Options:
         "auto",
         "full: float32; autocast: half precision; auto: what suits device and model",
         choices=PRECISIONS,
+    )
+    runtime: str = _bytes_option(
+        "auto",
+        "onnx: ONNX Runtime, for the embedded model on a CPU; auto: that where it is installed",
+        choices=RUNTIMES,
+        since="0.2.0",
     )
     compile: bool = _bytes_option(
         False, "make kernels for this model first, once for each size; for many pictures", since="0.2.0"
