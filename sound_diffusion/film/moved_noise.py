@@ -53,8 +53,10 @@ class MovedNoiseMaker:
         self._size = settings.height // self._factor, settings.width // self._factor
         self._dtype = model.pipeline.unet.dtype
         channels, side = model.pipeline.unet.config.in_channels, CANVAS * max(self._size)
-        draw = mirrored_octave if model.defaults.mirrored_noise else draw_octave
-        self._draw = lru_cache(KEPT)(lambda seed, octave: draw(seed, octave, channels, side))
+        self._octave: Callable[[int, int, int, int], FloatArray] = (
+            mirrored_octave if model.defaults.mirrored_noise else draw_octave
+        )
+        self._shape = channels, side
 
     def __call__(self, points: Sequence[NoisePoint], ways: Sequence[Motion]) -> torch.Tensor:
         """Return the noise of several frames, on the CPU: (n, channels, height, width).
@@ -74,7 +76,9 @@ class MovedNoiseMaker:
         across, down = way.translation_x / self._factor, way.translation_y / self._factor
         in_latents = Motion(way.zoom, way.angle, across, down)
         return moved_noise(
-            lambda octave: point.mix(lambda seed: self._draw(seed, octave)), in_latents, *self._size
+            lambda octave: point.mix(lambda seed: self._octave(seed, octave, *self._shape)),
+            in_latents,
+            *self._size,
         )
 
 
@@ -111,6 +115,7 @@ def add_up(steps: Iterable[tuple[Motion, bool]]) -> list[Motion]:
     return ways
 
 
+@lru_cache(KEPT)  # for all makers: live there is one for every frame
 def mirrored_octave(seed: int, octave: int, channels: int, side: int) -> FloatArray:
     """Draw noise that is its own mirror image, as :func:`draw_octave`."""
     import torch
@@ -121,6 +126,7 @@ def mirrored_octave(seed: int, octave: int, channels: int, side: int) -> FloatAr
     return noise
 
 
+@lru_cache(KEPT)
 def draw_octave(seed: int, octave: int, channels: int, side: int) -> FloatArray:
     """Draw the noise of a seed at an octave of the zoom.
 
@@ -135,7 +141,7 @@ def draw_octave(seed: int, octave: int, channels: int, side: int) -> FloatArray:
     Returns
     -------
     noise : np.ndarray [shape=(channels, side, side), dtype=float32]
-        Standard normal, the same on every machine.
+        Standard normal, the same on every machine. It is kept and shared: not to be written to.
     """
     generator = np.random.default_rng([seed, octave % 2**32])
     return generator.standard_normal((channels, side, side), dtype=np.float32)
