@@ -8,7 +8,9 @@ not in it, all else is, from reading the sound to the mp4. Plain diffusers paint
 img2img pipeline in 15 steps with guidance 3 and strength 0.4, from embeddings that are ready, and saves
 each as PNG. Both take turns. `--slow-model` is what plain diffusers paints with (default: the same model);
 `python -m training.export --slow --model FOLDER` writes the one that the embedded model has learnt from.
-`--busy` has another program compute on every core meanwhile. At last, what the parts of a frame take.
+`--busy` has another program compute on every core meanwhile. The time of the processors, which includes that
+of ffmpeg, is disturbed less by what else a machine does than a clock. At last, what the parts of a frame
+take.
 """
 
 from __future__ import annotations
@@ -16,12 +18,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
@@ -43,10 +47,39 @@ PLAIN = {"num_inference_steps": 15, "guidance_scale": 3.0, "strength": 0.4}
 OFFSET = 4.0  # seconds: where the piece is in full swing
 
 
-def film_seconds(options: argparse.Namespace, seconds: float) -> float:
+class Moment(NamedTuple):
+    """Seconds of a clock, and of the processors for this process and those that it has waited for."""
+
+    clock: float
+    processors: float
+
+    @classmethod
+    def now(cls) -> Self:
+        """Read both."""
+        times = os.times()
+        return cls(time.perf_counter(), sum(times[:4]))
+
+    def since(self, other: Self) -> Self:
+        """Return what has passed."""
+        return type(self)(self.clock - other.clock, self.processors - other.processors)
+
+
+class Cost(NamedTuple):
+    """Frames a second, and milliseconds of the processors for each."""
+
+    rate: float
+    processors: float
+
+    @classmethod
+    def of(cls, frames: float, taken: Moment) -> Self:
+        """Divide what was taken by the frames."""
+        return cls(frames / taken.clock, 1000 * taken.processors / frames)
+
+
+def film_taken(options: argparse.Namespace, seconds: float) -> Moment:
     """Make a film of so many seconds of sound, and return the time that it took."""
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        began = time.perf_counter()
+        began = Moment.now()
         status = audio2video.main(
             [
                 *("--path", str(options.sound), "--offset", str(OFFSET), "--duration", str(seconds)),
@@ -56,34 +89,32 @@ def film_seconds(options: argparse.Namespace, seconds: float) -> float:
         )
         if status:
             raise SystemExit(status)
-        return time.perf_counter() - began
+        return Moment.now().since(began)
 
 
-def shipped(options: argparse.Namespace) -> float:
-    """Frames a second of the program: those by which a film is longer, by the time that they take longer."""
-    short, long = (film_seconds(options, seconds) for seconds in (1.0, 1.0 + options.seconds))
-    return FPS * options.seconds / (long - short)
+def shipped(options: argparse.Namespace) -> Cost:
+    """Return what a frame of the program costs, by what a longer film takes longer than a short one."""
+    short, long = (film_taken(options, seconds) for seconds in (1.0, 1.0 + options.seconds))
+    return Cost.of(FPS * options.seconds, long.since(short))
 
 
-def embeddings_of(model: Model, sound: Path, count: int) -> list[np.ndarray]:
-    """Embeddings of the first frames of a film."""
+def embeddings_of(model: Model, y: np.ndarray) -> list[np.ndarray]:
+    """Embeddings of the frames of a film of some samples."""
     window = model.defaults.window or 1 / FPS
-    y = sd.load_audio(sound, offset=OFFSET, duration=count / FPS)
     timeline = Timeline(n_samples=len(y), fps=Fraction(FPS), window=Fraction(str(window)), feature="fft")
     scaling = model.scaling_for("fft")
-    return [sd.scale(matrix, scaling) for _, matrix in features_at(iter([y]), timeline, "fft", model.width)][
-        :count
-    ]
+    return [sd.scale(matrix, scaling) for _, matrix in features_at(iter([y]), timeline, "fft", model.width)]
 
 
-def plain(options: argparse.Namespace, model: Model) -> float:
-    """Frames a second of plain diffusers, each painted over the picture before."""
+def plain(options: argparse.Namespace, model: Model) -> Cost:
+    """Return what a frame of plain diffusers costs, each painted over the picture before."""
     pipeline = StableDiffusionImg2ImgPipeline(**model.pipeline.components, requires_safety_checker=False)
     pipeline.set_progress_bar_config(disable=True)
-    embeddings = embeddings_of(model, options.sound, options.frames)
+    y = sd.load_audio(options.sound, offset=OFFSET, duration=options.frames / FPS)
+    embeddings = embeddings_of(model, y)[: options.frames]
     picture = Image.new("RGB", (model.defaults.width, model.defaults.height))
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        began = time.perf_counter()
+        began = Moment.now()
         for index, embedding in enumerate(embeddings):
             states = model.encode_sounds(embedding[None])
             generator = torch.Generator().manual_seed(index)
@@ -95,14 +126,15 @@ def plain(options: argparse.Namespace, model: Model) -> float:
                 **PLAIN,
             ).images
             picture.save(Path(folder) / f"{index}.png")
-        return len(embeddings) / (time.perf_counter() - began)
+        return Cost.of(len(embeddings), Moment.now().since(began))
 
 
 def parts(options: argparse.Namespace, model: Model) -> dict[str, Callable[[], object]]:
     """Return what a frame is made of, each to be called by itself."""
     film = {name: value for name, value in model.defaults.film.items() if name in ("steps", "strength")}
     settings = settings_for(model.defaults, **film)
-    [embedding] = embeddings_of(model, options.sound, 1)
+    y = sd.load_audio(options.sound, offset=OFFSET, duration=1 / FPS)
+    embedding = embeddings_of(model, y)[0]
     noise = latent_noise(model, [0], settings)
     latents = paint_latents(model, [embedding], [0], settings)
     [picture] = decode_latents(model, latents)
@@ -113,7 +145,7 @@ def parts(options: argparse.Namespace, model: Model) -> dict[str, Callable[[], o
             return unet(noise, 500, encoder_hidden_states=states)
 
     return {
-        "embedding of a frame": lambda: embeddings_of(model, options.sound, 1),
+        "embedding of a frame": lambda: embeddings_of(model, y),
         "sound encoder": lambda: model.encode_sounds(embedding[None]),
         "UNet, one call": call_unet,
         f"painting over, {settings.steps} steps": lambda: paint_latents(
@@ -154,18 +186,24 @@ def main(argv: list[str] | None = None) -> None:
     """Measure, and print the figures."""
     options = parser().parse_args(argv)
     model = sd.load_model(options.model, device="cpu")
-    slow = sd.load_model(options.slow_model or options.model, device="cpu")
-    rates: dict[str, list[float]] = {"plain diffusers": [], "sound_diffusion": []}
+    slow = sd.load_model(options.slow_model or options.model, device="cpu", runtime="torch")
+    for network in (slow.pipeline.unet, slow.pipeline.vae):
+        network.to(memory_format=torch.contiguous_format)  # as diffusers has them
+    costs: dict[str, list[Cost]] = {"plain diffusers": [], f"sound_diffusion ({model.runtime})": []}
     with load(processors() if options.busy else 0):
         for _ in range(options.repeats):
-            rates["plain diffusers"].append(plain(options, slow))
-            rates["sound_diffusion"].append(shipped(options))
-        for name, values in rates.items():
-            spread = f"{min(values):.2f} to {max(values):.2f}"
-            print(f"{name:<42} {statistics.median(values):7.2f} frames a second ({spread})", flush=True)
-        medians = [statistics.median(values) for values in rates.values()]
-        print(f"{'ratio':<42} {medians[1] / medians[0]:7.2f}")
-        print(f"{f'real-time factor at {FPS} frames a second':<42} {medians[1] / FPS:7.2f}")
+            for way, cost in zip(costs.values(), (plain(options, slow), shipped(options)), strict=True):
+                way.append(cost)
+        medians = []
+        for name, values in costs.items():
+            rates, times = zip(*values, strict=True)
+            medians.append(Cost(statistics.median(rates), statistics.median(times)))
+            spread = f"({min(rates):.2f} to {max(rates):.2f}), {medians[-1].processors:.0f} ms of processors"
+            print(f"{name:<42} {medians[-1].rate:7.2f} frames a second {spread}", flush=True)
+        before, now = medians
+        print(f"{'ratio of the clock':<42} {now.rate / before.rate:7.2f}")
+        print(f"{'ratio of the processors':<42} {before.processors / now.processors:7.2f}")
+        print(f"{f'real-time factor at {FPS} frames a second':<42} {now.rate / FPS:7.2f}")
         for name, call in parts(options, model).items():
             print(f"{name:<42} {milliseconds(call):7.1f} ms", flush=True)
 

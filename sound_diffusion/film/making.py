@@ -20,6 +20,7 @@ from sound_diffusion.film.ahead import ahead
 from sound_diffusion.film.camera import feed_back
 from sound_diffusion.film.controls import Controls
 from sound_diffusion.film.even import find_even_places
+from sound_diffusion.film.flashes import relative_luminance
 from sound_diffusion.film.keys import at_the_pace, equal_times
 from sound_diffusion.film.moved_noise import ways_over
 from sound_diffusion.film.painter import FilmPainter, Painted
@@ -55,6 +56,8 @@ class FrameMaker:
     folder : RunFolder
     recipe : dict
         Of the film.
+    luminances : dict from int to float
+        Where the relative luminance of every frame that is saved is noted.
     """
 
     open_blocks: Callable[[], Iterator[FloatArray]]
@@ -63,6 +66,7 @@ class FrameMaker:
     controls: Controls
     folder: RunFolder
     recipe: dict[str, Any]
+    luminances: dict[int, float]
 
     def make(self, segments: Sequence[range], there: Set[int]) -> Generator[Frame, None, None]:
         """Make what is missing of some segments, each apart from the others; yield every frame that is made.
@@ -220,8 +224,7 @@ class FrameMaker:
         self.flush()
         latents = self.folder.load_latents(index)
         tensor = torch.from_numpy(np.zeros(0, dtype=np.float32) if latents is None else latents)
-        model = self._painter.model
-        tensor = tensor.to(model.device, model.dtype)
+        tensor = tensor.to(self.job.model.device, self.job.model.dtype)
         return Painted(self._placed(index), tensor, partial(load_picture, self.folder.frame(index)))
 
     def _save_between(self, last: Painted | None, after: Painted, index: int) -> Iterator[Frame]:
@@ -244,13 +247,14 @@ class FrameMaker:
         return frame
 
     def _write(self, made: Painted, recipe: dict[str, Any]) -> None:
-        if not self.folder.has(made.frame.index):
-            self.folder.save_frame(made.frame.index, made.picture, recipe)
+        index = made.frame.index
+        if not self.folder.has(index):
+            self.folder.save_frame(index, made.picture, recipe)
+            self.luminances[index] = relative_luminance(made.picture)
 
     @cached_property
     def _frame_recipe(self) -> dict[str, Any]:
-        model = self.job.model
-        return self.recipe | model.arithmetic | {"versions": versions()}
+        return self.recipe | self.job.model.arithmetic | {"versions": versions()}
 
     @cached_property
     def _painter(self) -> FilmPainter:
@@ -285,11 +289,8 @@ class FrameMaker:
 
 def compare_arithmetic(frame: Path, recipe: dict[str, Any]) -> None:
     """Say so where a frame was painted otherwise than the next ones: device, precision, runtime."""
-    earlier = read_recipe(frame)
-    was, now = (
-        (made.get("device"), made.get("precision"), made.get("runtime", "torch"))
-        for made in (earlier, recipe)
-    )
+    names = ("device", "precision", "runtime")  # earlier versions knew torch alone
+    was, now = ([made.get(name, "torch") for name in names] for made in (read_recipe(frame), recipe))
     if was != now:
         logger.warning(
             "%s was painted on %s in precision %s by %s, what follows on %s in %s by %s: the film will not "

@@ -65,7 +65,7 @@ class FilmRun:
             return
         refresh_at, began = IN_PROGRESS_SECONDS, time.monotonic()
         parts = (self.job, self.timeline, self.controls, self.folder, self.recipe)
-        maker = FrameMaker(partial(self.sound.stream, warn=False), *parts)
+        maker = FrameMaker(partial(self.sound.stream, warn=False), *parts, self._luminances)
         bar().unpause()
         with contextlib.closing(
             maker.make(self.segments, there)
@@ -110,6 +110,11 @@ class FilmRun:
         return True
 
     @cached_property
+    def _luminances(self) -> dict[int, float]:
+        """Of the frames that were made by this process, by their index."""
+        return {}
+
+    @cached_property
     def _own(self) -> set[int]:
         """The frames of the segments of this process."""
         return set(chain.from_iterable(self.segments))
@@ -122,9 +127,12 @@ class FilmRun:
         """Say so where the film flashes more often than is safe."""
         if self.job.options.allow_flashing:
             return
-        luminances = [
-            relative_luminance(load_picture(self.folder.frame(index))) for index in range(len(self.timeline))
-        ]
+        known, luminances = self._luminances, []
+        for index in range(len(self.timeline)):
+            luminance = known.get(index)
+            if luminance is None:
+                luminance = relative_luminance(load_picture(self.folder.frame(index)))
+            luminances.append(luminance)
         if times := flashing_times(luminances, self.timeline.shown_fps):
             shown = ", ".join(f"{time:.1f} s" for time in times[:10]) + (", ..." if len(times) > 10 else "")
             logger.warning(
