@@ -11,13 +11,14 @@ from diffusers import DDIMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from sound_diffusion.errors import ModelError
 from sound_diffusion.model.defaults import SAMPLERS
 from sound_diffusion.model.load import load_model
 from sound_diffusion.model.mirrored import mirrored, mirrored_scheduler
 from sound_diffusion.model.model import Model
-from sound_diffusion.model.sound_encoder import SoundEncoder, row_positions
+from sound_diffusion.model.sound_encoder import SoundEncoder, load_sound_encoder, row_positions
 from sound_diffusion.painting import paint, paint_latents
 from sound_diffusion.settings import settings_for
 
@@ -119,6 +120,16 @@ def test_a_broken_encoder_is_refused(folder):
 
 
 # --- mirrored noise
+
+
+def test_a_sound_encoder_of_a_former_version_is_named(tmp_path):
+    encoder = SoundEncoder(32)
+    encoder.save_pretrained(tmp_path)
+    weights = load_file(tmp_path / "diffusion_pytorch_model.safetensors")
+    former = {name: tensor for name, tensor in weights.items() if not name.startswith("tell")}
+    save_file(former, tmp_path / "diffusion_pytorch_model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=r"a sound encoder without tell.bias, tell.weight"):
+        load_sound_encoder(tmp_path, 32)
 
 
 def is_symmetric(x: torch.Tensor) -> bool:

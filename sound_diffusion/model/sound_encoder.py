@@ -135,18 +135,24 @@ def load_sound_encoder(folder: Path, width: int) -> SoundEncoder:
         If it is missing, broken or made for another width.
     """
     try:
-        encoder: SoundEncoder = SoundEncoder.from_pretrained(folder, local_files_only=True)
+        encoder, info = SoundEncoder.from_pretrained(folder, local_files_only=True, output_loading_info=True)
     except Exception as error:
         raise ModelError(
             f"{folder}: the sound encoder cannot be loaded ({reason_of(error)})",
             f"what {DEFAULTS_FILE} declares in {SOUND_ENCODER}/",
             "copy the whole folder of the model",
         ) from error
-    columns = encoder.config.width
+    if info["missing_keys"]:  # of a model that was made for a former version of the program
+        raise ModelError(
+            f"{folder}: a sound encoder without {', '.join(sorted(info['missing_keys']))}",
+            "all of its weights",
+            "use the models/cymatics of this version",
+        )
+    columns: int = encoder.config.width
     if columns != width:
         raise ModelError(f"{folder}: a sound encoder of {columns} columns", f"{width}, as its UNet has")
-    encoder.requires_grad_(False).eval()
-    return encoder
+    loaded: SoundEncoder = encoder.requires_grad_(False).eval()
+    return loaded
 
 
 def row_positions(width: int) -> torch.Tensor:
