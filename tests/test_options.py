@@ -17,8 +17,16 @@ from sound_diffusion.cli import Parser
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.prompts import read_prompts
 from sound_diffusion.film.schedules import Limits, parse_schedule
-from sound_diffusion.options import SCRIPTS, FilmOptions, PictureOptions, all_options, options_of, verify
-from sound_diffusion.options.declaration import above, at_least, finite, fraction, option, within
+from sound_diffusion.options import (
+    SCRIPTS,
+    FilmOptions,
+    LiveOptions,
+    PictureOptions,
+    all_options,
+    options_of,
+    verify,
+)
+from sound_diffusion.options.declaration import above, at_least, finite, fraction, option, values_of, within
 from sound_diffusion.recipe import differences, option_entries, recipe_command
 
 # What every option may be that decides what a picture looks like, beside its default.
@@ -255,3 +263,23 @@ def test_fractions_of_any_text_are_quick(text):
     with contextlib.suppress(ParameterError):
         fraction(text)
     assert time.process_time() - began < 0.1
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        ([], []),
+        (["--size"], []),
+        (["--size", "64"], ["64"]),
+        (["--size=64", "--other", "--size", "128"], ["64", "128"]),
+        (["--sizes", "1", "--size="], []),
+    ],
+)
+def test_what_a_flag_is_given(words, values):
+    assert values_of("--size", words) == values
+
+
+@pytest.mark.parametrize("declared", SCRIPTS)
+def test_a_script_without_words_is_understood(declared):
+    assert declared.expand([]) == []
+    assert LiveOptions.expand(["--size", "64"])[:2] == ["--H=64", "--W=64"]

@@ -12,7 +12,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -178,6 +178,16 @@ def check_needs(values: DataclassInstance) -> None:
             if value != each.default and lacking:
                 either = " or ".join(f"{other.flag} {other.metavar}" for other in needed)
                 raise ParameterError(f"{each.flag} {value} alone", f"{either} as well")
+
+
+def values_of(flag: str, words: Sequence[str]) -> list[str]:
+    """Return what a flag is given in the words of a command line, ``FLAG VALUE`` or ``FLAG=VALUE``."""
+    values = []
+    for number, word in enumerate(words):
+        name, equals, value = word.partition("=")
+        if name == flag:
+            values.append(value if equals else "".join(words[number + 1 : number + 2]))
+    return [value for value in values if value]
 
 
 # --- checks, and readers of text

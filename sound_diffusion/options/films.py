@@ -29,7 +29,7 @@ from sound_diffusion.options.common import (
     share_option,
     text_option,
 )
-from sound_diffusion.options.declaration import above, fraction, option, options_of, within
+from sound_diffusion.options.declaration import above, fraction, option, options_of, values_of, within
 from sound_diffusion.options.scheduled import scheduled
 from sound_diffusion.presets import preset_names, read_preset
 
@@ -195,13 +195,7 @@ class FilmOptions(BetweenFrames):
     @classmethod
     def expand(cls, words: Sequence[str]) -> list[str]:
         """Put the options of a preset before all others."""
-        names = [
-            value or following
-            for (flag, equals, value), following in zip(
-                (word.partition("=") for word in words), [*words[1:], ""], strict=True
-            )
-            if flag == "--preset" and (equals or following)
-        ]
+        names = values_of("--preset", words)
         return [*(read_preset(names[-1]).words if names else []), *words]
 
     @property

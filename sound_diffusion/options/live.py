@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 from sound_diffusion.film.noise import SEED_MODES
 from sound_diffusion.model.defaults import ModelDefaults
 from sound_diffusion.options.common import picture_option
-from sound_diffusion.options.declaration import above, at_least, fraction, option, within
+from sound_diffusion.options.declaration import above, at_least, fraction, option, values_of, within
 from sound_diffusion.options.films import FilmOptions
 
 PAGE = "page"
@@ -62,13 +62,7 @@ class LiveOptions(FilmOptions):
     def expand(cls, words: Sequence[str]) -> list[str]:
         """Write --size out, and put the options of a preset before all others."""
         expanded = super().expand(words)
-        sizes = [
-            value or following
-            for (flag, equals, value), following in zip(
-                (word.partition("=") for word in words), [*words[1:], ""], strict=True
-            )
-            if flag == "--size" and (equals or following)
-        ]
+        sizes = values_of("--size", words)
         return [*(f"{side}={sizes[-1]}" for side in ("--H", "--W") if sizes), *expanded]
 
     def completed(self, settings: Mapping[str, Any], defaults: ModelDefaults) -> Self:
