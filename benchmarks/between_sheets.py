@@ -17,11 +17,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import sound_diffusion as sd
-from benchmarks.between import TXT2IMG, Films, describe_flags, loaded_once, steady
+from benchmarks.between import TXT2IMG, Films, describe_flags, loaded_once
 from sound_diffusion.bending import OPERATORS
 
 COLUMNS = 10
-WALKS = {"walk, 1 seed a second": "walk", "circle": "circle"}
 BENDS = {  # from what changes nothing to about the largest amount after which there is a picture
     "add": (0, 0.25, 0.5, 1, 1.5),
     "multiply": (1, 0.75, 0.5, 1.25, 1.5),
@@ -34,7 +33,7 @@ BENDS = {  # from what changes nothing to about the largest amount after which t
 
 def rows_of_films(films: Films, args: argparse.Namespace) -> dict[str, np.ndarray]:
     """Return some frames of films, by what is to be seen in them: (COLUMNS, height, width, 3) each."""
-    key, beginning = str(args.fps), slice(0, COLUMNS)
+    key = str(args.fps)
     keys = (*TXT2IMG, "--interpolate", key, "--spacing")
     kinds = {  # the names of benchmarks.between, whose films are taken where they are kept
         "time": (*keys, "time"),
@@ -42,20 +41,22 @@ def rows_of_films(films: Films, args: argparse.Namespace) -> dict[str, np.ndarra
         "music": (*keys, "music"),
         "img2img 1": (),
         "img2img 3": ("--cadence", "3"),
+        "sheet walk": (*TXT2IMG, "--seed-mode", "walk", "--walk-rate", "4"),
+        "loop txt2img, circle": (*TXT2IMG, "--seed-mode", "circle", "--loop"),
         "loop img2img": ("--loop",),
     }
-    time, even, music, each, cadence, loop = (films.make(name, *flags)[0] for name, flags in kinds.items())
-    walk, circle = (steady(films, name, mode) for name, mode in WALKS.items())
-    over_all = np.linspace(0, len(circle) - 1, COLUMNS).round().astype(int)
+    made = {name: films.make(name, *flags)[0] for name, flags in kinds.items()}
+    over_all = np.linspace(0, len(made["time"]) - 1, COLUMNS).round().astype(int)
+    turned = np.roll(made["loop img2img"], COLUMNS // 2, 0)
     return {
-        f"--interpolate {key} --spacing time": time[beginning],
-        f"--interpolate {key} --spacing even": even[beginning],
-        f"--interpolate {key} --spacing music": music[beginning],
-        "every frame painted": each[beginning],
-        "--cadence 3: the first, the fourth ... painted, the others decoded": cadence[beginning],
-        "--seed-mode walk of a steady tone: over the film": walk[over_all],
-        "--seed-mode circle of a steady tone: over the film": circle[over_all],
-        "--loop: the last five frames, and the first": np.roll(loop, COLUMNS // 2, 0)[:COLUMNS],
+        f"--interpolate {key} --spacing time, over the film": made["time"][over_all],
+        f"--interpolate {key} --spacing even, over the film": made["even"][over_all],
+        f"--interpolate {key} --spacing music, over the film": made["music"][over_all],
+        "every frame painted": made["img2img 1"][:COLUMNS],
+        "--cadence 3: the first, the fourth ... painted, the others decoded": made["img2img 3"][:COLUMNS],
+        "--seed-mode walk --walk-rate 4, over the film": made["sheet walk"][over_all],
+        "--seed-mode circle --loop, over the film": made["loop txt2img, circle"][over_all],
+        "--loop: the last five frames, and the first five": turned[:COLUMNS],
     }
 
 
@@ -98,13 +99,16 @@ def main() -> int:
     )
     parser.add_argument("folder", type=Path, help="of the sheets")
     describe_flags(parser)
+    parser.add_argument("--only", choices=("films", "bends"), help="draw one of them")
     parser.add_argument("--step", default="30%", help="after which step pictures are bent")
     parser.add_argument("--seed", type=int, default=42, help="of these pictures")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary, loaded_once():
-        films = Films(args, args.films or Path(temporary))
-        draw_films(args.folder / "between_films.jpg", rows_of_films(films, args))
-    draw_bends(args, args.folder / "between_bends.jpg")
+    if args.only != "bends":
+        with tempfile.TemporaryDirectory() as temporary, loaded_once():
+            films = Films(args, args.films or Path(temporary))
+            draw_films(args.folder / "between_films.jpg", rows_of_films(films, args))
+    if args.only != "films":
+        draw_bends(args, args.folder / "between_bends.jpg")
     return 0
 
 
