@@ -36,9 +36,9 @@ STEADY = "examples/sine_100hz.wav"
 
 
 class Cost(NamedTuple):
-    """Processor seconds of a frame: of all threads, and of the one that paints or the one that saves.
+    """Processor seconds of a frame: of all threads, and of the one that paints or the others, what is more.
 
-    On two processors that nobody else uses, a frame takes as long as the slower of these threads.
+    On two processors that nobody else uses, a frame takes about as long as the second says.
     """
 
     all_threads: float

@@ -9,7 +9,7 @@ import soundfile
 import audio2video
 from sound_diffusion import recipe as recipes
 from sound_diffusion.constants import LARGEST_SEED, SAMPLE_RATE
-from sound_diffusion.film import painter
+from sound_diffusion.film import painter, run_folder
 from sound_diffusion.interpolation import slerp
 from tests.conftest import MANY_KILLS
 from tests.test_audio2video import frames_of, interrupt_after, pixels_of
@@ -80,6 +80,33 @@ def test_latents_that_are_lost_are_made_again(make, tmp_path, monkeypatch):
         path.write_bytes(b"")
     assert make(*flags)[0] == 0
     assert frames_of(tmp_path / "out" / "noise") == frames_of(tmp_path / "whole" / "noise")
+
+
+@pytest.mark.parametrize("mode", ["img2img", "txt2img"])
+def test_what_leads_from_the_last_painted_frame_of_a_loop_to_the_first_is_made_again(
+    mode, make, tmp_path, monkeypatch
+):
+    flags = ("--loop", "--cadence", "3", "--mode", mode)  # 6 is painted, 7 and 8 lead back to 0
+    make(*flags, outdir="whole")
+    with monkeypatch.context() as patched:  # interrupted after all that is painted, before the last frame
+        patched.setattr(
+            run_folder.RunFolder, "save_frame", interrupted_at(8, run_folder.RunFolder.save_frame)
+        )
+        make(*flags)
+    assert len(frames_of(tmp_path / "out" / "noise")) == 8
+    assert make(*flags)[0] == 0
+    assert frames_of(tmp_path / "out" / "noise") == frames_of(tmp_path / "whole" / "noise")
+
+
+def interrupted_at(index, save):
+    """Return a method that saves frames, and is interrupted at one."""
+
+    def save_or_stop(folder, number, *arguments):
+        if number == index:
+            raise KeyboardInterrupt
+        save(folder, number, *arguments)
+
+    return save_or_stop
 
 
 def test_between_keys_nothing_jumps(make, tmp_path):

@@ -134,7 +134,8 @@ class FrameMaker:
         stop = bisect_left(painted, segment.stop)
         batched = not self.job.options.over_pictures and self.job.model.device != "cpu"
         begin = bisect_left(painted, segment.start)
-        start = max(begin, bisect_left(painted, first))
+        # After the last painted frame of a loop come those that lead from it to the first one.
+        start = max(begin, min(bisect_left(painted, first), stop - 1))
         if batched:
             start -= (start - begin) % self._largest_batch
         before = {painted[begin], painted[start - 1]} if start > begin else set()
