@@ -11,6 +11,7 @@ from sound_diffusion import recipe as recipes
 from sound_diffusion.constants import LARGEST_SEED, SAMPLE_RATE
 from sound_diffusion.film import painter, run_folder
 from sound_diffusion.interpolation import slerp
+from sound_diffusion.painting import _prompt_arguments
 from tests.conftest import MANY_KILLS
 from tests.test_audio2video import frames_of, interrupt_after, pixels_of
 
@@ -152,14 +153,19 @@ def test_cadence_paints_every_nth_frame_and_the_last(make, tmp_path, monkeypatch
     assert (frame["cadence"], frame["between"]) == (3, [3, 6])
 
 
-def test_between_keys_the_unet_reads_what_lies_between_what_it_reads_at_the_keys(make, tiny_model):
-    read = []
-    handle = tiny_model.pipeline.unet.register_forward_pre_hook(
-        lambda _module, _arguments, named: read.append(named["encoder_hidden_states"][-1].numpy()),
-        with_kwargs=True,
-    )
+def test_between_keys_the_unet_reads_what_lies_between_what_it_reads_at_the_keys(make, monkeypatch):
+    read, paint_latents = [], painter.paint_latents
+
+    def paint(model, conditionings, *others, **options):
+        [conditioning] = conditionings
+        read.append(conditioning.states)
+        np.testing.assert_array_equal(
+            _prompt_arguments(model, conditioning.stack(conditionings))["prompt_embeds"][0], read[-1]
+        )
+        return paint_latents(model, conditionings, *others, **options)
+
+    monkeypatch.setattr(painter, "paint_latents", paint)
     make("--mode", "txt2img", "--interpolate", "4", "--ddim_steps", "1", "--scale", "1")
-    handle.remove()
     assert len(read) == 9
     for first in (0, 4):
         for frame in (1, 2, 3):
