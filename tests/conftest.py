@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ MANY_KILLS = bool(os.environ.get("SOUND_DIFFUSION_MANY_KILLS"))
 TAKEN = os.environ.get("SOUND_DIFFUSION_TAKEN")
 REPOSITORY = Path(__file__).parent.parent
 SHARED_FOLDERS: set[str] = set()  # of miniatures that no test changes
+
+# A shell ignores Ctrl-C for what it starts in the background, and so would all that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Threads that wait for each other cost small models more than they bring, most of all on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
