@@ -35,6 +35,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # Threads that wait for each other cost small models more than they bring, most of all on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Two processes that compile librosa's functions at once can leave a cache that ends later ones by a segfault.
+if TAKEN:
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(TAKEN, f"numba_{os.getpid()}"))
+
 
 @functools.cache
 def _take(module: str) -> bool:
