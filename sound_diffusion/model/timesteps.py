@@ -48,4 +48,5 @@ def taking_timesteps(scheduler_class: Any) -> Any:
             finally:
                 self.num_inference_steps = count
 
+    TakingTimesteps.__name__ = scheduler_class.__name__  # which diffusers writes into configurations
     return TakingTimesteps
