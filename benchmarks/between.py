@@ -11,25 +11,21 @@ the time of the processors, since a clock tells more of what else a machine does
 from __future__ import annotations
 
 import argparse
-import functools
 import shlex
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
-from unittest import mock
 
 import numpy as np
 from PIL import Image
 
-import audio2video
 import sound_diffusion as sd
 from benchmarks import measures
-from sound_diffusion import job
+from benchmarks.made import make_film, one_model
 
 TXT2IMG = ("--mode", "txt2img")
 STEADY = "examples/sine_100hz.wav"
@@ -69,10 +65,7 @@ class Films:
         if again:
             shutil.rmtree(self._folder / name, ignore_errors=True)
         began = time.perf_counter()
-        with redirect_stdout(sys.stderr):
-            code = audio2video.main(words)
-        if code:
-            raise SystemExit(code)
+        make_film(words)
         took = time.perf_counter() - began
         pictures = []
         for path in self._frames(name):
@@ -194,11 +187,6 @@ def describe_flags(parser: argparse.ArgumentParser, duration: float = 3.0) -> No
     parser.add_argument("--films", type=Path, help="keep the films here")
 
 
-def loaded_once() -> AbstractContextManager[object]:
-    """Load a model once for all films."""
-    return mock.patch.object(job, "load_model", functools.cache(job.load_model))
-
-
 def main() -> int:
     """Print the tables that are asked for."""
     parser = argparse.ArgumentParser(
@@ -208,7 +196,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES))
     parser.add_argument("--repeats", type=int, default=3, help="of what is timed")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary, loaded_once():
+    with tempfile.TemporaryDirectory() as temporary, one_model():
         films = Films(args, args.films or Path(temporary))
         for part in args.only:
             MEASURES[part](films, args)

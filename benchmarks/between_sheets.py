@@ -17,7 +17,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import sound_diffusion as sd
-from benchmarks.between import TXT2IMG, Films, describe_flags, loaded_once
+from benchmarks.between import TXT2IMG, Films, describe_flags
+from benchmarks.made import one_model
 from sound_diffusion.bending import OPERATORS
 
 COLUMNS = 10
@@ -104,7 +105,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=42, help="of these pictures")
     args = parser.parse_args()
     if args.only != "bends":
-        with tempfile.TemporaryDirectory() as temporary, loaded_once():
+        with tempfile.TemporaryDirectory() as temporary, one_model():
             films = Films(args, args.films or Path(temporary))
             draw_films(args.folder / "between_films.jpg", rows_of_films(films, args))
     if args.only != "films":

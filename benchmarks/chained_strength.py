@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import audio2video
+from benchmarks.made import make_film
 
 
 def mean_change(frames: Path) -> float:
@@ -52,13 +52,7 @@ def main() -> int:
                 "--model",
                 args.model,
             ]
-            sys.stdout, stdout = sys.stderr, sys.stdout
-            try:
-                code = audio2video.main([*argv, "--outdir", folder, "--quiet", "--no-audio", *flags])
-            finally:
-                sys.stdout = stdout
-            if code:
-                return code
+            make_film([*argv, "--outdir", folder, "--quiet", "--no-audio", *flags])
             print(
                 f"{name:>14} {mean_change(Path(folder) / Path(args.sound).stem / 'frames'):19.2f}", flush=True
             )

@@ -13,8 +13,6 @@ its deviation within a period.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import tempfile
 from pathlib import Path
 
@@ -22,8 +20,8 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-import audio2video
 import sound_diffusion as sd
+from benchmarks.made import make_film
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.starting_pictures import load_picture
 
@@ -46,15 +44,8 @@ def measures_of(picture: Image.Image) -> tuple[float, float, float]:
 
 def film(sound: Path, model: str, chain: str, folder: Path) -> list[Path]:
     """Make a film and return its frames."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        status = audio2video.main(
-            [
-                *("--path", str(sound), "--fps", str(FPS), "--model", model, "--chain", chain, "--quiet"),
-                *("--outdir", str(folder), "--device", "cpu"),
-            ]
-        )
-    if status:
-        raise SystemExit(status)
+    words = ["--path", str(sound), "--fps", str(FPS), "--model", model, "--chain", chain, "--quiet"]
+    make_film([*words, "--outdir", str(folder), "--device", "cpu"])
     return sorted(folder.rglob("frames/*.png"))
 
 

@@ -16,7 +16,6 @@ take.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import io
 import os
 import statistics
@@ -32,9 +31,9 @@ import torch
 from diffusers import StableDiffusionImg2ImgPipeline
 from PIL import Image
 
-import audio2video
 import sound_diffusion as sd
 from benchmarks.busy import load, processors
+from benchmarks.made import make_film
 from sound_diffusion.film.timeline import Timeline, features_at
 from sound_diffusion.latents import decode_latents, encode_pictures, latent_noise
 from sound_diffusion.model.model import Model
@@ -78,17 +77,11 @@ class Cost(NamedTuple):
 
 def film_taken(options: argparse.Namespace, seconds: float) -> Moment:
     """Make a film of so many seconds of sound, and return the time that it took."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+    with tempfile.TemporaryDirectory() as folder:
         began = Moment.now()
-        status = audio2video.main(
-            [
-                *("--path", str(options.sound), "--offset", str(OFFSET), "--duration", str(seconds)),
-                *("--fps", str(FPS), "--model", options.model, "--outdir", folder, "--quiet"),
-                *options.flags.split(),
-            ]
-        )
-        if status:
-            raise SystemExit(status)
+        words = ["--path", str(options.sound), "--offset", str(OFFSET), "--duration", str(seconds)]
+        words += ["--fps", str(FPS), "--model", options.model, "--outdir", folder, "--quiet"]
+        make_film([*words, *options.flags.split()])
         return Moment.now().since(began)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import io
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -16,8 +14,8 @@ from typing import TypeVar
 import numpy as np
 import soundfile
 
-import audio2video
 from benchmarks.correspondence import Student, teacher
+from benchmarks.made import make_film
 from sound_diffusion.constants import SAMPLE_RATE, SD1_WIDTH
 from sound_diffusion.film.timeline import Timeline, features_at
 from sound_diffusion.model.defaults import read_defaults
@@ -87,10 +85,7 @@ class Painter:
             sound = Path(folder) / "sound.wav"
             soundfile.write(sound, y, SAMPLE_RATE, subtype="FLOAT")
             words = ["--path", str(sound), "--outdir", folder, "--model", self.model, "--quiet"]
-            with contextlib.redirect_stdout(io.StringIO()):
-                status = audio2video.main([*words, *flags, *self.flags])
-            if status:
-                raise SystemExit(status)
+            make_film([*words, *flags, *self.flags])
             return np.array([load_picture(frame) for frame in sorted(Path(folder).glob("*/frames/*.png"))])
 
 

@@ -21,7 +21,8 @@ import numpy as np
 
 import sound_diffusion as sd
 from benchmarks import measures
-from benchmarks.between import TXT2IMG, Films, describe_flags, loaded_once, onsets_of, steps_of
+from benchmarks.between import TXT2IMG, Films, describe_flags, onsets_of, steps_of
+from benchmarks.made import one_model
 from sound_diffusion.conditioning import SOUND_ALONE, Conditioning, Words
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.sound.embeddings import SCALINGS
@@ -151,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--text", default="a red apple", help="for models that read text")
     parser.add_argument("--size", type=int, help="of pictures, in pixels (default: the model's)")
     args = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as temporary, loaded_once():
+    with tempfile.TemporaryDirectory() as temporary, one_model():
         films = Films(args, args.films or Path(temporary))
         for name in args.only:
             question = OF_FILMS.get(name)

@@ -44,6 +44,12 @@ def seeded(seeds: Sequence[Seed]) -> list[torch.Generator]:
     return [torch.Generator("cpu").manual_seed(seed) if isinstance(seed, int) else seed for seed in seeds]
 
 
+def latent_shape(model: Model, settings: PaintSettings) -> tuple[int, int, int]:
+    """Return channels, height and width of the latents of a picture."""
+    channels, factor = model.pipeline.unet.config.in_channels, model.pipeline.vae_scale_factor
+    return channels, settings.height // factor, settings.width // factor
+
+
 def latent_noise(model: Model, seeds: Sequence[Seed], settings: PaintSettings) -> torch.Tensor:
     """Draw the noise that pictures are painted from.
 
@@ -62,8 +68,7 @@ def latent_noise(model: Model, seeds: Sequence[Seed], settings: PaintSettings) -
     """
     import torch
 
-    channels, factor = model.pipeline.unet.config.in_channels, model.pipeline.vae_scale_factor
-    shape = (1, channels, settings.height // factor, settings.width // factor)
+    shape = (1, *latent_shape(model, settings))
     return torch.cat([torch.randn(shape, generator=each, dtype=model.dtype) for each in seeded(seeds)])
 
 

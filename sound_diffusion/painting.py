@@ -239,23 +239,23 @@ def _beginning(
         size = {"height": settings.height, "width": settings.width}
         return {"num_inference_steps": settings.steps, "latents": noise, **size}
     scheduler = pipeline.scheduler
-    steps: dict[str, Any] = {"num_inference_steps": settings.steps}
-    strength = 1.0
+    n_steps, strength = settings.steps, 1.0
+    own: dict[str, Any] = {}
     if settings.few_steps and "timesteps" in inspect.signature(scheduler.set_timesteps).parameters:
         count = scheduler.config.num_train_timesteps
         # Latent consistency models divide the 50 timesteps that they were distilled from.
         most = scheduler.config.get("original_inference_steps") or count
-        steps = {"timesteps": few_step_timesteps(settings, count, most)}
+        own = {"timesteps": few_step_timesteps(settings, count, most)}
+        n_steps = len(own["timesteps"])
     else:
         if settings.few_steps:  # PLMS, which divides all timesteps alone: the last ones of more steps
-            steps = {"num_inference_steps": math.ceil(round(settings.steps / settings.strength, 9))}
+            n_steps = math.ceil(round(settings.steps / settings.strength, 9))
         # The pipelines round the share of the steps down; half a step keeps it from falling short of a whole.
-        strength = min((steps_to_run(settings) + 0.5) / steps["num_inference_steps"], 1.0)
+        strength = min((steps_to_run(settings) + 0.5) / n_steps, 1.0)
+    steps = own or {"num_inference_steps": n_steps}
     # In the order of the img2img pipelines, which draw the noise themselves: some schedulers keep count.
     scheduler.set_timesteps(**steps, device=noise.device)
-    timesteps, _ = pipeline.get_timesteps(
-        steps.get("num_inference_steps", len(scheduler.timesteps)), strength, noise.device
-    )
+    timesteps, _ = pipeline.get_timesteps(n_steps, strength, noise.device)
     noisy = scheduler.add_noise(start.to(noise.device), noise, timesteps[:1].repeat(len(start)))
     return {"image": noisy, "strength": strength, **steps}
 

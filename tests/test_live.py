@@ -279,7 +279,10 @@ class _Recording:
     def __init__(self, noise, drawn):
         self.noise, self.drawn = noise, drawn
 
-    def paint(self, frames, heard, places, start):
+    def condition(self, frame, heard):
+        return None
+
+    def paint(self, frames, conditionings, places, start):
         self.drawn.append(self.noise and self.noise.at(places[0]))
         return [film_painter.Painted(frames[0], start, Image.new("RGB", (8, 8)))]
 

@@ -26,6 +26,14 @@ SHARES = {
     "unet": 0.32,
     "few_step": 0.2,
 }
+# Without and with a GPU: examples a step, paths that are followed, and how many of them at once.
+AMOUNTS = {
+    "autoencoder": (8, 64),
+    "unet": (16, 256),
+    "tiny_autoencoder": (12, 32),
+    "paths": (3000, 12_288),
+    "paths_at_once": (32, 512),
+}
 
 
 def make_shards(
@@ -67,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
     """Run the stages in order."""
     options = parser().parse_args(argv)
     options.work.mkdir(parents=True, exist_ok=True)
-    gpu = torch.cuda.is_available()
+    amounts = {name: pair[torch.cuda.is_available()] for name, pair in AMOUNTS.items()}
     minutes = {stage: share * options.minutes for stage, share in SHARES.items()}
     first = int(os.environ.get("RANK", "0")) == 0
     if not (options.work / "latents").exists():
@@ -75,17 +83,17 @@ def main(argv: list[str] | None = None) -> None:
             for name, make in (("shards", dataset.make_pair), (dataset.SOUNDS, dataset.make_sound)):
                 make_shards(options.work / name, make, minutes[name], options.shards, options.workers)
         make_accelerator().wait_for_everyone()
-        loop = LoopOptions(minutes["autoencoder"], rate=2e-3, batch=64 if gpu else 8, ema=0.995)
+        loop = LoopOptions(minutes["autoencoder"], rate=2e-3, batch=amounts["autoencoder"], ema=0.995)
         autoencoder.train(options.work, loop, begin=options.begin)
     latents.encode(options.work)
-    batch = options.batch or (256 if gpu else 16)
+    batch = options.batch or amounts["unet"]
     if options.begin is None:
         unet.train_ear(options.work, LoopOptions(minutes["ear"], rate=1.5e-3, batch=batch))
     unet.train(options.work, LoopOptions(minutes["unet"], rate=1e-3, batch=batch), begin=options.begin)
-    loop = LoopOptions(minutes["tiny_autoencoder"], rate=3e-3, batch=32 if gpu else 12)
+    loop = LoopOptions(minutes["tiny_autoencoder"], rate=3e-3, batch=amounts["tiny_autoencoder"])
     tiny_autoencoder.train(options.work, loop)
-    paths = options.paths or (12_288 if gpu else 3000)
-    distillation.follow_paths(options.work, paths, batch=512 if gpu else 32)
+    paths = options.paths or amounts["paths"]
+    distillation.follow_paths(options.work, paths, batch=amounts["paths_at_once"])
     distillation.train(options.work, LoopOptions(minutes["few_step"], rate=3e-4, batch=batch, ema=0.99))
     if first:
         print(export.export(options.work, options.model))

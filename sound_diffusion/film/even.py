@@ -10,7 +10,7 @@ import numpy as np
 from sound_diffusion.files import make_folder, write_atomically
 from sound_diffusion.film.keys import even_places
 from sound_diffusion.film.painter import FilmPainter
-from sound_diffusion.film.path import Heard, Listener
+from sound_diffusion.film.path import Listener
 from sound_diffusion.film.run_folder import RunFolder
 from sound_diffusion.starting_pictures import load_picture
 from sound_diffusion.typing import DoubleArray, FloatArray
@@ -80,7 +80,7 @@ class Trials:
         timeline = self.painter.timeline
         position = timeline.position_of(place)
         frame = replace(timeline[0], position=position, seed=timeline.seed_at(position))
-        heard: Heard = self.listener.between_keys(place)
-        [painted] = self.painter.paint([frame], [heard], [place])
+        conditioning = self.painter.condition(frame, self.listener.between_keys(place))
+        [painted] = self.painter.paint([frame], [conditioning], [place])
         with write_atomically(self.folder.trial(place)) as file:
             painted.picture.save(file, "PNG")

@@ -12,7 +12,7 @@ from sound_diffusion.film.run import FilmJob, FilmRun
 from sound_diffusion.film.run_folder import RunFolder
 from sound_diffusion.film.segments import divide
 from sound_diffusion.film.shared_folder import entered
-from sound_diffusion.film.timeline import Timeline
+from sound_diffusion.film.timeline import timeline_of
 from sound_diffusion.film.video import FILM_SUFFIXES
 from sound_diffusion.inputs import each_input, find_sounds
 from sound_diffusion.job import Job
@@ -76,7 +76,7 @@ def make_film(sound: SoundSource, job: FilmJob, bar: ProgressBar, number: int = 
     _check_overwrites(sound.path, film, options)
     if options.skip_existing and film.exists():
         return
-    timeline = _timeline(sum(map(len, sound.stream())), options)
+    timeline = timeline_of(sum(map(len, sound.stream())), options)
     timeline.check_length()
     controls = work_out(options, sound, timeline)
     controls.check_steps(job.settings)
@@ -124,7 +124,7 @@ def _check(options: FilmOptions, paths: list[Path]) -> None:
         other = by_name.setdefault(_run_name(path, options).casefold(), path)
         if other != path:
             raise ParameterError(f"{other} and {path} would share a run folder", "different file names")
-    _timeline(1, options)  # checks that the last seed is one
+    timeline_of(1, options)  # checks that the last seed is one
 
 
 def _check_overwrites(sound: Path, film: Path, options: FilmOptions) -> None:
@@ -151,19 +151,3 @@ def _film_path(folder: RunFolder, options: FilmOptions) -> Path:
     if options.output is not None and options.output.suffix:
         return options.output
     return folder.path / f"{folder.path.name}{_suffix(options)}"
-
-
-def _timeline(n_samples: int, options: FilmOptions) -> Timeline:
-    """Lay out the frames over a sound of `n_samples` at 44,100 Hz."""
-    return Timeline(
-        n_samples=n_samples,
-        fps=options.fps,
-        window=options.window,
-        feature=options.feature,
-        seed=options.seed,
-        seed_mode=options.seed_mode or "increment",
-        stride=options.preview or 1,
-        cadence=options.cadence,
-        interpolate=options.interpolate,
-        loop=options.loop,
-    )

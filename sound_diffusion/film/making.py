@@ -163,7 +163,9 @@ class FrameMaker:
         [(_, first)] = self._listen().hear([self.timeline[0]], [0.0])
         last = None
         for index in filter(self.timeline.approach, self.timeline.painted):
-            [last] = self._painter.paint([self._placed(index)], [first], [self._places[index]], last)
+            frame = self._placed(index)
+            conditioning = self._painter.condition(frame, first)
+            [last] = self._painter.paint([frame], [conditioning], [self._places[index]], last)
         return last
 
     @property
@@ -175,14 +177,14 @@ class FrameMaker:
         return Batches(self._largest_batch, announce=self.job.options.batch_size is not None)
 
     def _paint(self, batch: Sequence[tuple[Frame, Conditioning]], last: Painted | None) -> Iterable[Painted]:
-        frames, heard = [frame for frame, _ in batch], [each for _, each in batch]
+        frames, conditionings = [frame for frame, _ in batch], [each for _, each in batch]
         places = [self._places[frame.index] for frame in frames]
         if not self.job.options.over_pictures or (last is None and self.job.init_image is None):
-            items = list(zip(frames, heard, places, strict=True))
+            items = list(zip(frames, conditionings, places, strict=True))
             batches = self._batches.paint(self.job.model.device, items, self._paint_at_once)
             return (painted for _, batch in batches for painted in batch)
         start = self._over(frames[0], last)
-        return self._painter.paint(frames, heard, places, start, self._approached(frames[0]))
+        return self._painter.paint(frames, conditionings, places, start, self._approached(frames[0]))
 
     def _over(self, frame: Frame, last: Painted | None) -> Painted | Image.Image | None:
         """Return what a frame is painted over: the one before, as it is or changed; at first a picture."""
@@ -195,8 +197,8 @@ class FrameMaker:
         return feed_back(last.picture, feedback, reference)
 
     def _paint_at_once(self, items: Sequence[tuple[Frame, Conditioning, float]]) -> list[Painted]:
-        frames, heard, places = zip(*items, strict=True)
-        return self._painter.paint(frames, heard, places)
+        frames, conditionings, places = zip(*items, strict=True)
+        return self._painter.paint(frames, conditionings, places)
 
     @cached_property
     def _first_frame(self) -> Image.Image:

@@ -49,14 +49,14 @@ class MovedNoiseMaker:
     """
 
     def __init__(self, model: Model, settings: PaintSettings) -> None:
-        self._factor = model.pipeline.vae_scale_factor
-        self._size = settings.height // self._factor, settings.width // self._factor
-        self._dtype = model.pipeline.unet.dtype
-        channels, side = model.pipeline.unet.config.in_channels, CANVAS * max(self._size)
+        from sound_diffusion.latents import latent_shape
+
+        channels, *self._size = latent_shape(model, settings)
+        self._factor, self._dtype = model.pipeline.vae_scale_factor, model.dtype
         self._octave: Callable[[int, int, int, int], FloatArray] = (
             mirrored_octave if model.defaults.mirrored_noise else draw_octave
         )
-        self._shape = channels, side
+        self._shape = channels, CANVAS * max(self._size)
 
     def __call__(self, points: Sequence[NoisePoint], ways: Sequence[Motion]) -> torch.Tensor:
         """Return the noise of several frames, on the CPU: (n, channels, height, width).

@@ -83,7 +83,7 @@ class FilmPainter:
     def paint(
         self,
         frames: Sequence[Frame],
-        heard: Sequence[Heard | Conditioning],
+        conditionings: Sequence[Conditioning],
         places: Sequence[float],
         start: Painted | Image.Image | None = None,
         approached: tuple[torch.Tensor, float] | None = None,
@@ -93,8 +93,8 @@ class FilmPainter:
         Parameters
         ----------
         frames : sequence of Frame
-        heard : sequence of Heard or Conditioning
-            What each is painted from; the second as :meth:`condition` makes it of the first.
+        conditionings : sequence of Conditioning
+            What each is painted from, of :meth:`condition`.
         places : sequence of float
             Where each is along the way of the film, in frames; its noise is that of the place.
         start : Painted or PIL.Image.Image, optional
@@ -120,10 +120,6 @@ class FilmPainter:
                     return [Painted(frames[0], kept, partial(self._decode, kept, frames[0]))]
                 picture = start.picture if isinstance(start, Painted) else start
                 return [Painted(frames[0], kept, fit_picture(picture, settings))]
-        conditionings = [
-            each if isinstance(each, Conditioning) else self.condition(frame, each)
-            for frame, each in zip(frames, heard, strict=True)
-        ]
         painted = paint_latents(
             self.model,
             conditionings,

@@ -67,9 +67,8 @@ class FilmRun:
         parts = (self.job, self.timeline, self.controls, self.folder, self.recipe)
         maker = FrameMaker(partial(self.sound.stream, warn=False), *parts, self._luminances)
         bar().unpause()
-        with contextlib.closing(
-            maker.make(self.segments, there)
-        ) as frames:  # saves what is painted, also on Ctrl-C
+        # Closing saves what is painted, also on Ctrl-C.
+        with contextlib.closing(maker.make(self.segments, there)) as frames:
             for frame in frames:
                 if frame.index in missing:
                     missing.remove(frame.index)
@@ -127,12 +126,11 @@ class FilmRun:
         """Say so where the film flashes more often than is safe."""
         if self.job.options.allow_flashing:
             return
-        known, luminances = self._luminances, []
-        for index in range(len(self.timeline)):
-            luminance = known.get(index)
-            if luminance is None:
-                luminance = relative_luminance(load_picture(self.folder.frame(index)))
-            luminances.append(luminance)
+        known = self._luminances
+        luminances = [
+            known[index] if index in known else relative_luminance(load_picture(self.folder.frame(index)))
+            for index in range(len(self.timeline))
+        ]
         if times := flashing_times(luminances, self.timeline.shown_fps):
             shown = ", ".join(f"{time:.1f} s" for time in times[:10]) + (", ..." if len(times) > 10 else "")
             logger.warning(

@@ -17,7 +17,7 @@ from sound_diffusion.constants import LARGEST_SEED, N_ROWS, SAMPLE_RATE
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.keys import Keys
 from sound_diffusion.film.loops import approach
-from sound_diffusion.options import verify
+from sound_diffusion.options import FilmOptions, verify
 from sound_diffusion.options.between import SHORTEST_LOOP
 from sound_diffusion.sound.features import extract_at, get_feature
 from sound_diffusion.typing import FloatArray, IntArray
@@ -209,6 +209,22 @@ class Timeline:
         if self.seed_mode != "random":
             return self.seed
         return int(np.random.default_rng([self.seed, position]).integers(2**32))
+
+
+def timeline_of(n_samples: int, options: FilmOptions) -> Timeline:
+    """Lay out the frames of a film over a sound of `n_samples` at 44,100 Hz."""
+    return Timeline(
+        n_samples=n_samples,
+        fps=options.fps,
+        window=options.window,
+        feature=options.feature,
+        seed=options.seed,
+        seed_mode=options.seed_mode or "increment",
+        stride=options.preview or 1,
+        cadence=options.cadence,
+        interpolate=options.interpolate,
+        loop=options.loop,
+    )
 
 
 class SampleBuffer:

@@ -25,7 +25,7 @@ from sound_diffusion.film.painter import FilmPainter
 from sound_diffusion.film.painter import Painted as PaintedFrame
 from sound_diffusion.film.path import Heard
 from sound_diffusion.film.schedules import Schedule, plain_number
-from sound_diffusion.film.timeline import Frame, Timeline
+from sound_diffusion.film.timeline import Frame, timeline_of
 from sound_diffusion.film.variables import Variables
 from sound_diffusion.job import Job
 from sound_diffusion.model.model import Model
@@ -67,18 +67,6 @@ class Sound(Protocol):
         """Return samples `first` .. `stop` - 1."""
 
 
-def timeline_of(options: LiveOptions) -> Timeline:
-    """Return the frames of a take, whose end is not known."""
-    return Timeline(
-        n_samples=LONGEST_TAKE,
-        fps=options.fps,
-        window=options.window,
-        feature=options.feature,
-        seed=options.seed,
-        seed_mode=options.seed_mode or "increment",
-    )
-
-
 def frame_of(options: LiveOptions, index: int, width: int) -> Frame:
     """Say what frame `index` of a take is painted from; a feature that looks ahead in a film looks back here.
 
@@ -90,7 +78,7 @@ def frame_of(options: LiveOptions, index: int, width: int) -> Frame:
     width : int
         Columns D.
     """
-    frame = timeline_of(options)[index]
+    frame = timeline_of(LONGEST_TAKE, options)[index]
     if get_feature(options.feature).windowed:
         return frame
     return replace(frame, window=Fraction(N_ROWS * width, SAMPLE_RATE))
@@ -173,10 +161,16 @@ class Chain:
         scaling = job.defaults.scaling_for(options.feature, options.scaling)
         film_job = cast("Job[FilmOptions]", job)
         painter = FilmPainter(
-            self._model, film_job, timeline_of(options), controls, scaling, options.feature, ways
+            self._model,
+            film_job,
+            timeline_of(LONGEST_TAKE, options),
+            controls,
+            scaling,
+            options.feature,
+            ways,
         )
-        heard = Heard(self._feature(frame, options.feature))
-        [painted] = painter.paint([here], [heard], [index], start)
+        conditioning = painter.condition(here, Heard(self._feature(frame, options.feature)))
+        [painted] = painter.paint([here], [conditioning], [index], start)
         self._last, self._before = index, painted
         self._first = None if options.color_coherence == "none" else self._first or painted.picture
         now = {name: float(values[-1]) for name, values in numbers.items()}

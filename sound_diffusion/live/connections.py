@@ -22,7 +22,7 @@ class _Deadline:
     def __init__(self) -> None:
         self._timer: asyncio.TimerHandle | None = None
 
-    def set(self, protocol: H11Protocol | WebSocketsSansIOProtocol, seconds: float) -> None:
+    def set(self, protocol: _EndsStalls, seconds: float) -> None:
         self.call_off()
         # Closing would wait for what is to be sent, and for one that reads nothing for ever.
         self._timer = protocol.loop.call_later(seconds, protocol.transport.abort)
@@ -37,7 +37,33 @@ class _Deadline:
         return None if self._timer is None else self._timer.when()
 
 
-class PatientProtocol(H11Protocol):
+class _EndsStalls(asyncio.Protocol):
+    """A connection that is ended when nobody has read for some time what waits to be sent."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: Any
+
+    def __init__(self, *details: Any, **more: Any) -> None:
+        super().__init__(*details, **more)
+        self._stall = _Deadline()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget a connection."""
+        self._stall.call_off()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait for a reader that is slow."""
+        super().pause_writing()
+        self._stall.set(self, STALL_SECONDS)
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._stall.call_off()
+        super().resume_writing()
+
+
+class PatientProtocol(_EndsStalls, H11Protocol):
     """HTTP with a limit of connections, and of the time that requests and reading their answers may take.
 
     Where there are too many, the one that has kept the server waiting for longest makes way.
@@ -45,7 +71,7 @@ class PatientProtocol(H11Protocol):
 
     def __init__(self, *details: Any, **more: Any) -> None:
         super().__init__(*details, **more)
-        self._request, self._stall = _Deadline(), _Deadline()
+        self._request = _Deadline()
 
     def connection_made(self, transport: Any) -> None:
         """Take a connection, or turn it away."""
@@ -71,7 +97,6 @@ class PatientProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection."""
         self._request.call_off()
-        self._stall.call_off()
         if self.transport is not None:
             super().connection_lost(exc)
 
@@ -87,29 +112,18 @@ class PatientProtocol(H11Protocol):
         self._request.set(self, REQUEST_SECONDS)
         super().on_response_complete()
 
-    def pause_writing(self) -> None:
-        """Wait for a reader that is slow."""
-        super().pause_writing()
-        self._stall.set(self, STALL_SECONDS)
 
-    def resume_writing(self) -> None:
-        """Go on."""
-        self._stall.call_off()
-        super().resume_writing()
-
-
-class PatientSocket(WebSocketsSansIOProtocol):
+class PatientSocket(_EndsStalls, WebSocketsSansIOProtocol):
     """A WebSocket with limits: of the time that reading and closing take, of frames that are no messages."""
 
     def __init__(self, *details: Any, **more: Any) -> None:
         super().__init__(*details, **more)
         self.close_timeout = CLOSE_SECONDS
-        self._stall, self._end = _Deadline(), _Deadline()
+        self._end = _Deadline()
         self._frames = Allowance(100, 1000)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a connection."""
-        self._stall.call_off()
         self._end.call_off()
         super().connection_lost(exc)
 
@@ -148,16 +162,6 @@ class PatientSocket(WebSocketsSansIOProtocol):
         """End a connection that no longer answers."""
         super().keepalive_timeout()
         self.transport.abort()
-
-    def pause_writing(self) -> None:
-        """Wait for a page that is slow."""
-        super().pause_writing()
-        self._stall.set(self, STALL_SECONDS)
-
-    def resume_writing(self) -> None:
-        """Go on."""
-        self._stall.call_off()
-        super().resume_writing()
 
     async def send(self, message: Any) -> None:
         """Send a message; after a good-bye there is not much time for the answer."""

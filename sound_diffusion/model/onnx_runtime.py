@@ -21,7 +21,6 @@ from sound_diffusion.constants import N_ROWS, RUNTIMES
 from sound_diffusion.errors import ParameterError
 
 PACKAGES = ("onnxruntime", "onnx")
-LATENT_CHANNELS = 4
 
 
 def choose_runtime(runtime: str, *, suitable: bool) -> str:
@@ -61,16 +60,14 @@ def take_over(pipeline: Any, size: int, key: str) -> None:
         Of the weights: what they are kept by in the cache of the user.
     """
     side = size // pipeline.vae_scale_factor
-    latents = torch.zeros(1, LATENT_CHANNELS, side, side)
-    states = torch.zeros(1, N_ROWS, pipeline.unet.config.cross_attention_dim)
     unet, decoder = pipeline.unet, pipeline.vae.decoder
+    latents = torch.zeros(1, unet.config.in_channels, side, side)
+    states = torch.zeros(1, N_ROWS, unet.config.cross_attention_dim)
     name = f"{key}-{size}-torch{torch.__version__}"
-    unet.forward = _OnnxUNet(
-        unet.forward, _session(_UNet(unet), [latents, torch.tensor(500.0), states], f"{name}-unet"), latents
-    )
-    decoder.forward = _OnnxDecoder(
-        decoder.forward, _session(decoder, [latents], f"{name}-decoder"), latents
-    )  # fmt: skip
+    of_unet = _session(_UNet(unet), [latents, torch.tensor(500.0), states], f"{name}-unet")
+    of_decoder = _session(decoder, [latents], f"{name}-decoder")
+    unet.forward = _OnnxUNet(unet.forward, of_unet, latents)
+    decoder.forward = _OnnxDecoder(decoder.forward, of_decoder, latents)
 
 
 class _UNet(torch.nn.Module):
