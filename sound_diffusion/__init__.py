@@ -19,8 +19,10 @@ __version__ = "0.1.0"
 # Read when torch and NumPy are imported. Threads that wait for each other by computing take the processors
 # from those that they wait for as soon as another program computes (docs/experiments.md, "A busy machine"):
 # those of torch's OpenMP sleep instead, and the matrices that NumPy multiplies here are too small for
-# threads, whose number would also decide about the last bits.
+# threads, whose number would also decide about the last bits. So would the addresses of matrices, where
+# torch multiplies them by MKL: a film resumed in another process would not have the same bytes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("MKL_CBWR", "AUTO")
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

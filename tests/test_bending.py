@@ -158,7 +158,7 @@ def test_from_python_pictures_are_bent_as_by_the_command(pixels, sine_file, tiny
     y = sd.load_audio(sine_file)
     embedding = sd.embed(y, feature="fft", model=tiny_model)
     picture = sd.paint(tiny_model, embedding, 7, bends=texts, levels=sd.describe_whole(y))
-    np.testing.assert_array_equal(np.asarray(picture), expected)
+    np.testing.assert_allclose(np.asarray(picture).astype(int), expected, atol=1)
     assert recipe["values"]["bend"][0] == pytest.approx(3.007)
     over = sd.paint(tiny_model, embedding, 7, init_image=picture, strength=0.5, bends=["add@1: 1"])
     plain = sd.paint(tiny_model, embedding, 7, init_image=picture, strength=0.5)
