@@ -3,14 +3,20 @@
     python -m benchmarks.control --sounds FOLDER [--pieces 2] [--seconds 5] [--only zoom pulse]
 
 A control is correlated with what it should move, frame by frame: zoom with the divergence of the optical
-flow, angle with its curl, translations with its mean, strength and noise with the change of the picture,
-scale with its contrast. Gain moves the light, which is what the embedded model says level with; contrast
-rises with the light of a plate until that is full and then falls, so that it is shown without a goal. Gain
-goes by the clock here, since light follows loudness by itself.
+flow, angle with its curl, translations with its mean, strength with the change of the picture. Gain moves the
+light, which is what the embedded model says level with; contrast rises with the light of a plate until that
+is full and then falls, so that it is shown without a goal. Gain goes by the clock here, as scale does, since
+light and colour follow loudness by themselves.
+
+Scale and noise lead away from what is painted without them, whichever way that is, so that they are
+correlated with the distance of every frame from the same one of a film of constant --strength 0.4 alone
+("plain"). Contrast does not tell what guidance does: it rises with it, and falls again where the picture as
+a whole is bright. Change from frame to frame does not tell what noise does: it is the music's own first of
+all, and comes with the same onsets.
 
 For every preset the same is done with all that it schedules, and onset strength with the change of the
 picture. A row has Pearson's correlation and Spearman's rank correlation, each the mean over the pieces, then
-AV-Align of the film and of one of constant --strength 0.4 alone ("plain"), and the time that a frame takes,
+AV-Align of the film and of the plain one, and the time that a frame takes,
 everything but loading the libraries included. With --outdir the films stay, are looked at again without being
 painted, and then have no time.
 
@@ -48,9 +54,9 @@ from sound_diffusion.starting_pictures import load_picture
 CAMERA = ("--strength", "0.4")  # of films that are about motion
 CONTROLS = {
     "strength": ("--strength", "0.1 + 0.7*onset"),
-    "scale": ("--scale", "1.5 + 6*smooth(loudness, 0.2)"),
+    "scale": ("--scale", "2 - cos(pi*seconds)", *CAMERA),
     "gain": ("--gain", "0.65 - 0.35*cos(pi*seconds)"),
-    "noise": ("--noise", "0.4*onset"),
+    "noise": ("--noise", "onset", *CAMERA),
     "zoom": ("--zoom", "1 + 0.08*loudness", *CAMERA),
     "angle": ("--angle", "8*(loudness - 0.5)", *CAMERA),
     "translation_x": ("--translation_x", "8*(loudness - 0.5)", *CAMERA),
@@ -71,11 +77,14 @@ class Film:
     frames : np.ndarray [shape=(n, h, w, 3), dtype=uint8]
     seconds : float
         That a frame took.
+    plain : Film or None
+        Of the same sound and strength, without the control that is measured.
     """
 
     y: np.ndarray
     frames: np.ndarray
     seconds: float = field(default=np.nan)
+    plain: Film | None = None
 
     @cached_property
     def fps(self) -> float:
@@ -104,6 +113,18 @@ class Film:
         return self.frames[1:].mean(3).std((1, 2)) / 255
 
     @cached_property
+    def saturation(self) -> np.ndarray:
+        """Mean difference of the largest and the smallest of R, G and B, 0 to 1 [shape=(n - 1,)]."""
+        return np.ptp(self.frames[1:], axis=3).mean((1, 2)) / 255
+
+    @cached_property
+    def distance(self) -> np.ndarray:
+        """Mean absolute difference of every frame but the first from `plain`, 0 to 1 [shape=(n - 1,)]."""
+        assert self.plain is not None
+        pairs = zip(self.frames[1:].astype(np.int16), self.plain.frames[1:], strict=True)
+        return np.array([np.abs(one - other).mean() for one, other in pairs]) / 255
+
+    @cached_property
     def alignment(self) -> float:
         """AV-Align."""
         movement = film_measures.motion(self.frames)
@@ -113,9 +134,12 @@ class Film:
 # What a control moves, of every frame but the first; the goal is for what is named first.
 MOVED: dict[str, dict[str, Callable[[Film], np.ndarray]]] = {
     "strength": {"change": lambda film: film.change},
-    "guidance": {"contrast": lambda film: film.contrast},
+    "guidance": {
+        "distance from plain": lambda film: film.distance,
+        "saturation": lambda film: film.saturation,
+    },
     "gain": {"light": lambda film: film.light, "contrast": lambda film: film.contrast},
-    "noise": {"change": lambda film: film.change},
+    "noise": {"distance from plain": lambda film: film.distance, "change": lambda film: film.change},
     "zoom": {"divergence": lambda film: np.array([flow.divergence for flow in film.flows])},
     "angle": {"curl": lambda film: np.array([flow.curl for flow in film.flows])},
     "translation_x": {"motion to the right": lambda film: np.array([flow.mean[0] for flow in film.flows])},
@@ -199,6 +223,8 @@ def table(studio: Studio, pieces: list[Piece], names: list[str]) -> None:
     for name in ["plain", *names]:
         words = PLAIN if name == "plain" else CONTROLS.get(name, ("--preset", name))
         films = plain if name == "plain" else [studio.film(piece, name, words) for piece in pieces]
+        for film, other in zip(films, plain, strict=True):
+            film.plain = other
         rows = rows_of(films, words)
         if name not in CONTROLS:
             goal = GOAL_OF_ONSETS if name == "pulse" else np.nan

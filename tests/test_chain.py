@@ -2,8 +2,10 @@
 
 import threading
 import time
+from itertools import pairwise
 
 import pytest
+import torch
 
 from sound_diffusion.errors import OutputError
 from sound_diffusion.film import painter
@@ -31,6 +33,22 @@ def test_latents_are_neither_decoded_nor_encoded_again(make, tmp_path, monkeypat
     assert by_latents[0] == by_pictures[0]
     assert by_latents[1] != by_pictures[1]
     assert not (tmp_path / "latent" / "noise" / "latents").exists()
+
+
+def test_noise_is_added_to_latents(make, monkeypatch):  # noqa: F811
+    """With the deviation that is asked for, and other grain for every frame, even if all have one seed."""
+    starts, paint = [], painter.paint_latents
+
+    def keep(*arguments, **options):
+        starts.append(arguments[4])
+        return starts[-1] if len(starts) > 1 else paint(*arguments, **options)
+
+    monkeypatch.setattr(painter, "paint_latents", keep)
+    monkeypatch.setattr(painter, "encode_pictures", None)
+    assert make("--noise", "0.25*(t > 1)", "--seed-mode", "fixed", "--strength", "0.5") == (0, [])
+    added = [(after - before).flatten() for before, after in pairwise(starts[1:])]
+    assert [noise.std().item() for noise in added] == pytest.approx([0.25] * len(added), rel=0.2)
+    assert max(abs(torch.corrcoef(torch.stack(added)) - torch.eye(len(added))).flatten()) < 0.4
 
 
 def test_pictures_that_are_changed_are_encoded(make, tmp_path):  # noqa: F811

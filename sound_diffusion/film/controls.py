@@ -171,9 +171,21 @@ class Controls:
             options.color_coherence,
             options.color_strength,
             options.sharpen,
-            self._number("noise", last),
-            frame.seed,
+            0.0 if self._noise_in_latents else self._number("noise", last),
+            frame.seed_of_addition,
         )
+
+    def noise_in_latents(self, frame: Frame) -> float:
+        """Return the deviation of the noise that the latents get that a frame is painted over.
+
+        Where frames go on from latents it is added to these: noise between pixels is averaged away by the
+        encoder. An initial picture gets none, as in Deforum.
+        """
+        return self._number("noise", frame.position) if self._noise_in_latents and frame.index else 0.0
+
+    @property
+    def _noise_in_latents(self) -> bool:
+        return self.options.chain == "latent"
 
 
 def schedules_of(options: FilmOptions) -> dict[str, Schedule]:

@@ -120,6 +120,7 @@ class FilmPainter:
                     return [Painted(frames[0], kept, partial(self._decode, kept, frames[0]))]
                 picture = start.picture if isinstance(start, Painted) else start
                 return [Painted(frames[0], kept, fit_picture(picture, settings))]
+            over = self._with_noise(over, frames[0])
         painted = paint_latents(
             self.model,
             conditionings,
@@ -140,6 +141,14 @@ class FilmPainter:
         if self.job.options.chain == "latent":
             return start.latents
         return encode_pictures(self.model, [start.picture], settings, seeds)
+
+    def _with_noise(self, latents: torch.Tensor, frame: Frame) -> torch.Tensor:
+        """Add noise to what a frame is painted over, as symmetric and as moved as that of the frame."""
+        amount = self.controls.noise_in_latents(frame)
+        if amount == 0:
+            return latents
+        noise = self._make_moved_noise([NoisePoint(frame.seed_of_addition)], [self._way(frame)])
+        return latents + amount * noise.to(latents)
 
     def _painted(self, frames: Sequence[Frame], latents: torch.Tensor) -> list[Painted]:
         """Return frames with their latents; several at once are decoded at once, where memory may lack."""

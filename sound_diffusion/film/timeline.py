@@ -51,6 +51,14 @@ class Frame:
     step: int = 1
 
     @property
+    def seed_of_addition(self) -> int:
+        """Seed of the noise that is added to the frame before: another for every frame, whatever `seed` is.
+
+        One seed for all would add the same grain again and again.
+        """
+        return self.seed + (self.index + 1) * (LARGEST_SEED + 1)
+
+    @property
     def moments(self) -> IntArray:
         """Sample positions of its rows: round(44100 * (end - window + j * window / 77)), shape (77,)."""
         first, step = SAMPLE_RATE * (self.end - self.window), SAMPLE_RATE * self.window / N_ROWS
