@@ -36,6 +36,7 @@ from benchmarks.busy import load, processors
 from benchmarks.made import make_film
 from sound_diffusion.film.timeline import Timeline, features_at
 from sound_diffusion.latents import decode_latents, encode_pictures, latent_noise
+from sound_diffusion.model.find import find_model
 from sound_diffusion.model.model import Model
 from sound_diffusion.painting import paint_latents
 from sound_diffusion.settings import settings_for
@@ -99,10 +100,8 @@ def embeddings_of(model: Model, y: np.ndarray) -> list[np.ndarray]:
     return [sd.scale(matrix, scaling) for _, matrix in features_at(iter([y]), timeline, "fft", model.width)]
 
 
-def plain(options: argparse.Namespace, model: Model) -> Cost:
+def plain(options: argparse.Namespace, model: Model, pipeline: StableDiffusionImg2ImgPipeline) -> Cost:
     """Return what a frame of plain diffusers costs, each painted over the picture before."""
-    pipeline = StableDiffusionImg2ImgPipeline(**model.pipeline.components, requires_safety_checker=False)
-    pipeline.set_progress_bar_config(disable=True)
     y = sd.load_audio(options.sound, offset=OFFSET, duration=options.frames / FPS)
     embeddings = embeddings_of(model, y)[: options.frames]
     picture = Image.new("RGB", (model.defaults.width, model.defaults.height))
@@ -180,12 +179,14 @@ def main(argv: list[str] | None = None) -> None:
     options = parser().parse_args(argv)
     model = sd.load_model(options.model, device="cpu")
     slow = sd.load_model(options.slow_model or options.model, device="cpu", runtime="torch")
-    for network in (slow.pipeline.unet, slow.pipeline.vae):
-        network.to(memory_format=torch.contiguous_format)  # as diffusers has them
+    folder = find_model(options.slow_model or options.model).path
+    pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(folder, requires_safety_checker=False)
+    pipeline.set_progress_bar_config(disable=True)
     costs: dict[str, list[Cost]] = {"plain diffusers": [], f"sound_diffusion ({model.runtime})": []}
     with load(processors() if options.busy else 0):
         for _ in range(options.repeats):
-            for way, cost in zip(costs.values(), (plain(options, slow), shipped(options)), strict=True):
+            now = plain(options, slow, pipeline), shipped(options)
+            for way, cost in zip(costs.values(), now, strict=True):
                 way.append(cost)
         medians = []
         for name, values in costs.items():
@@ -193,10 +194,10 @@ def main(argv: list[str] | None = None) -> None:
             medians.append(Cost(statistics.median(rates), statistics.median(times)))
             spread = f"({min(rates):.2f} to {max(rates):.2f}), {medians[-1].processors:.0f} ms of processors"
             print(f"{name:<42} {medians[-1].rate:7.2f} frames a second {spread}", flush=True)
-        before, now = medians
-        print(f"{'ratio of the clock':<42} {now.rate / before.rate:7.2f}")
-        print(f"{'ratio of the processors':<42} {before.processors / now.processors:7.2f}")
-        print(f"{f'real-time factor at {FPS} frames a second':<42} {now.rate / FPS:7.2f}")
+        before, after = medians
+        print(f"{'ratio of the clock':<42} {after.rate / before.rate:7.2f}")
+        print(f"{'ratio of the processors':<42} {before.processors / after.processors:7.2f}")
+        print(f"{f'real-time factor at {FPS} frames a second':<42} {after.rate / FPS:7.2f}")
         for name, call in parts(options, model).items():
             print(f"{name:<42} {milliseconds(call):7.1f} ms", flush=True)
 

@@ -195,7 +195,8 @@ def _vae(model: Model) -> Iterator[Any]:
     finally:
         if overflows:
             vae.to(torch.float16)
-        model.pipeline.maybe_free_model_hooks()
+        if model.moves:
+            model.pipeline.maybe_free_model_hooks()
 
 
 def _sample(encoded: Any, generator: torch.Generator) -> torch.Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from sound_diffusion.model.find import Location
+from sound_diffusion.model.light_pipeline import LightPipeline
 from sound_diffusion.model.mirrored import mirrored_pipeline, mirrored_scheduler
 from sound_diffusion.model.model import Model
 from sound_diffusion.model.onnx_runtime import take_over
@@ -51,6 +52,13 @@ class CymaticsModel(Model):
         """Return the class of a sampler's scheduler: see :meth:`Model.scheduler_class`."""
         plain = super().scheduler_class(sampler)
         return mirrored_scheduler(plain) if mirrored and self.defaults.mirrored_noise else plain
+
+    def _build_pipeline(self, task: str, sampler: str, mirrored: bool) -> Any:
+        if not isinstance(self.pipeline, LightPipeline):
+            return super()._build_pipeline(task, sampler, mirrored)
+        scheduler = self.build_scheduler(sampler, mirrored=mirrored)
+        mirrors = mirrored and self.defaults.mirrored_noise
+        return LightPipeline(self.pipeline.unet, self.pipeline.vae, scheduler, mirrors)
 
 
 def as_cymatics(model: Model, location: Location) -> CymaticsModel:

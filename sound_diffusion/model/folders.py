@@ -123,11 +123,27 @@ def folder_parts(folder: Path, *, torch_dtype: torch.dtype, safety_checker: bool
     }
 
 
-def _load_part(folder: Path, class_name: str, dtype: torch.dtype) -> Any:
-    import importlib
+def read_weights(folder: Path, dtype: torch.dtype) -> tuple[dict[str, torch.Tensor], str]:
+    """Read the weights of a part.
 
-    import transformers
+    Parameters
+    ----------
+    folder : Path
+        Of the part.
+    dtype : torch.dtype
+        What they become.
 
+    Returns
+    -------
+    state : dict of str to torch.Tensor
+    name : str
+        What error messages call them.
+
+    Raises
+    ------
+    ModelError
+        If weights are missing or damaged.
+    """
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     chosen = chosen_weights(names)
     if not chosen:
@@ -135,9 +151,17 @@ def _load_part(folder: Path, class_name: str, dtype: torch.dtype) -> Any:
     state: dict[str, torch.Tensor] = {}
     for name in chosen:
         state |= read_tensors(open_tensor_file(folder / name), dtype)
+    return state, str(folder / chosen[0]) if len(chosen) == 1 else str(folder)
+
+
+def _load_part(folder: Path, class_name: str, dtype: torch.dtype) -> Any:
+    import importlib
+
+    import transformers
+
+    state, name = read_weights(folder, dtype)
     config = read_json(folder / "config.json")
     part = getattr(importlib.import_module(LIBRARIES[class_name]), class_name)
-    name = str(folder / chosen[0]) if len(chosen) == 1 else str(folder)
     if class_name.startswith("CLIP"):
         return filled(lambda: part(transformers.CLIPTextConfig(**config)), state, name)
     if class_name.startswith("StableDiffusion"):

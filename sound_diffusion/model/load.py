@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sound_diffusion.constants import DEVICES, PRECISIONS
 from sound_diffusion.errors import ModelError, ParameterError, reason_of
@@ -84,10 +84,11 @@ def load_model(
     defaults = read_defaults(location.path)
     if precision == "auto" and device != "cpu":
         precision = "autocast" if device == "cuda" else "full"
-    pipeline = _load_pipeline(location, device, precision, safety_checker)
+    plain = vae is None and lora is None and not (low_memory or compiled or safety_checker)
+    is_own = defaults.sound_encoder or defaults.mirrored_noise
+    pipeline = _load_pipeline(location, device, precision, safety_checker, light=plain and is_own)
     if precision == "auto":
-        precision = cpu_precision(pipeline.unet.num_parameters())
-    pipeline.set_progress_bar_config(disable=True)
+        precision = cpu_precision(sum(weights.numel() for weights in pipeline.unet.parameters()))
     if vae is not None:
         pipeline.register_modules(vae=load_vae(vae, pipeline.vae))
     if lora is not None:
@@ -103,11 +104,11 @@ def load_model(
     from sound_diffusion.model.onnx_runtime import choose_runtime
 
     speed_up(pipeline, device, low_memory=low_memory, compiled=compiled)
-    plain = vae is None and lora is None and not (low_memory or compiled) and defaults.sound_encoder
-    suitable = plain and device == "cpu" and precision == "full" and defaults.height == defaults.width
+    suitable = plain and defaults.sound_encoder and device == "cpu" and precision == "full"
+    suitable = suitable and defaults.height == defaults.width
     runtime = choose_runtime(runtime, suitable=suitable)
     model = Model(location.name, pipeline, defaults, device, precision, low_memory, runtime)
-    if defaults.sound_encoder or defaults.mirrored_noise:
+    if is_own:
         from sound_diffusion.model.cymatics import as_cymatics
 
         return as_cymatics(model, location)
@@ -151,15 +152,15 @@ def _choose_device(device: str) -> str:
 
 
 def _load_pipeline(
-    location: Location, device: str, precision: str, safety_checker: bool
-) -> DiffusionPipeline:
+    location: Location, device: str, precision: str, safety_checker: bool, *, light: bool
+) -> Any:
     import torch
 
     dtype = torch.float16 if precision == "autocast" and device != "cpu" else torch.float32
     if location.path.is_file():
         pipeline = load_checkpoint_pipeline(location.path, torch_dtype=dtype)
     else:
-        pipeline = _load_folder(location, dtype, safety_checker)
+        pipeline = _load_folder(location, dtype, safety_checker, light=light)
     if safety_checker and getattr(pipeline, "safety_checker", None) is None:
         raise ModelError(
             f"model {location}: no safety checker in it (--safety-checker)",
@@ -168,9 +169,7 @@ def _load_pipeline(
     return pipeline
 
 
-def _load_folder(location: Location, dtype: torch.dtype, safety_checker: bool) -> DiffusionPipeline:
-    from diffusers import DiffusionPipeline
-
+def _load_folder(location: Location, dtype: torch.dtype, safety_checker: bool, *, light: bool) -> Any:
     folder = location.path
     index = read_index(folder)
     unwanted = set() if safety_checker else {"safety_checker", "feature_extractor"}
@@ -178,6 +177,13 @@ def _load_folder(location: Location, dtype: torch.dtype, safety_checker: bool) -
     location.fetch(index.keys() - absent)
     expected = "a Stable Diffusion model in diffusers format"
     try:
+        if light:
+            from sound_diffusion.model.light_pipeline import load_light_pipeline
+
+            if (pipeline := load_light_pipeline(folder, dtype)) is not None:
+                return pipeline
+        from diffusers import DiffusionPipeline
+
         parts = folder_parts(folder, torch_dtype=dtype, safety_checker=safety_checker)
         pipeline = DiffusionPipeline.from_pretrained(
             folder,

@@ -18,7 +18,6 @@ from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
     import torch
-    from diffusers import DiffusionPipeline
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Model:
     ----------
     name : str
         What ``--model`` has to be to load it again.
-    pipeline : diffusers.StableDiffusionPipeline
+    pipeline : diffusers.DiffusionPipeline or LightPipeline
         On its device, in its precision.
     defaults : ModelDefaults
         What it declares.
@@ -44,7 +43,7 @@ class Model:
     """
 
     name: str
-    pipeline: DiffusionPipeline
+    pipeline: Any
     defaults: ModelDefaults
     device: str
     precision: str
@@ -204,10 +203,10 @@ class Model:
         return self.defaults.scaling_for(feature, scaling)
 
     @cached_property
-    def _pipelines(self) -> dict[tuple[str, str, bool], DiffusionPipeline]:
+    def _pipelines(self) -> dict[tuple[str, str, bool], Any]:
         return {}
 
-    def pipeline_for(self, task: str, sampler: str, *, mirrored: bool = True) -> DiffusionPipeline:
+    def pipeline_for(self, task: str, sampler: str, *, mirrored: bool = True) -> Any:
         """Return the pipeline of a task with a sampler; all share the weights.
 
         Parameters
@@ -250,8 +249,15 @@ class Model:
             scheduler_class = taking_timesteps(scheduler_class)
         return counting_on_cpu(scheduler_class) if self.device == "cuda" else scheduler_class
 
-    def _build_pipeline(self, task: str, sampler: str, mirrored: bool) -> DiffusionPipeline:
+    def build_scheduler(self, sampler: str, *, mirrored: bool = True) -> Any:
+        """Return a scheduler of a sampler with the noise levels of the model."""
         scheduler_class = self.scheduler_class(sampler, mirrored=mirrored)
+        # PNDM takes its Runge-Kutta steps out of the count in what is known as PLMS.
+        extra = {"skip_prk_steps": True} if sampler == "plms" else {}
+        return scheduler_class.from_config(self.pipeline.scheduler.config, **extra)
+
+    def _build_pipeline(self, task: str, sampler: str, mirrored: bool) -> Any:
+        scheduler = self.build_scheduler(sampler, mirrored=mirrored)
         # Not from_pipe: unless it is told otherwise, that converts the shared weights to float32.
         options: dict[str, Any] = {"requires_safety_checker": False}
         if self.is_xl:
@@ -261,9 +267,7 @@ class Model:
         built = (pipeline_class if self.moves else from_embeddings(pipeline_class))(
             **self.pipeline.components, **options
         )
-        # PNDM takes its Runge-Kutta steps out of the count in what is known as PLMS.
-        extra = {"skip_prk_steps": True} if sampler == "plms" else {}
-        built.scheduler = scheduler_class.from_config(self.pipeline.scheduler.config, **extra)
+        built.scheduler = scheduler
         built.set_progress_bar_config(disable=True)
         if self.moves:
             built.enable_model_cpu_offload(device=self.device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -19,6 +19,8 @@ def taking_timesteps(scheduler_class: Any) -> Any:
     """
 
     class TakingTimesteps(scheduler_class):  # type: ignore[misc]
+        # Others that take its configuration: asked for warnings alone, for which all would be imported.
+        _compatibles: ClassVar[list[str]] = []
         chosen: list[int] | None = None
         num_inference_steps: Any
 

@@ -1,0 +1,116 @@
+"""The autoencoder of the embedded model; why it is not the class of diffusers, light_unet.py says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from diffusers.configuration_utils import FrozenDict
+
+from sound_diffusion.model.light_unet import fits
+
+AS_IT_IS = {"act_fn": "relu", "force_upcast": False, "shift_factor": 0.0, "upsample_fn": "nearest"}
+"""What is fixed. Sizes may be others."""
+SIZES = frozenset(
+    {
+        "block_out_channels",
+        "decoder_block_out_channels",
+        "encoder_block_out_channels",
+        "in_channels",
+        "latent_channels",
+        "latent_magnitude",
+        "latent_shift",
+        "num_decoder_blocks",
+        "num_encoder_blocks",
+        "out_channels",
+        "scaling_factor",
+        "upsampling_scaling_factor",
+    }
+)
+
+
+def is_light_autoencoder(config: Mapping[str, Any]) -> bool:
+    """Say whether a configuration of AutoencoderTiny is one of a :class:`LightAutoencoder`."""
+    return fits({"block_out_channels": None, **config}, AS_IT_IS, SIZES)
+
+
+class Encoded(NamedTuple):
+    """What an autoencoder makes of pictures."""
+
+    latents: torch.Tensor
+
+
+class LightAutoencoder(torch.nn.Module):
+    """AutoencoderTiny, as far as the embedded model has it.
+
+    Parameters
+    ----------
+    config : mapping from str to Any
+        Of AutoencoderTiny; see :func:`is_light_autoencoder`.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.config = FrozenDict(config)
+        self.encoder = _Encoder(config)
+        self.decoder = _Decoder(config)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of its weights."""
+        return next(self.parameters()).dtype
+
+    def encode(self, pixels: torch.Tensor) -> Encoded:
+        """Make latents (n, 4, height / 8, width / 8) of pixels (n, 3, height, width) in [-1, 1]."""
+        return Encoded(self.encoder(pixels))
+
+    def decode(self, latents: torch.Tensor, return_dict: bool = False) -> tuple[torch.Tensor]:
+        """Make pixels of latents; a tuple, whatever `return_dict` says."""
+        return (self.decoder(latents),)
+
+
+class _Encoder(torch.nn.Module):
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        layers: list[torch.nn.Module] = []
+        widths, before = config["encoder_block_out_channels"], config["in_channels"]
+        for number, (n_blocks, width) in enumerate(zip(config["num_encoder_blocks"], widths, strict=True)):
+            halved: dict[str, Any] = {"stride": 2, "bias": False} if number else {}
+            layers += [torch.nn.Conv2d(width if number else before, width, 3, padding=1, **halved)]
+            layers += [_Block(width) for _ in range(n_blocks)]
+        layers += [torch.nn.Conv2d(widths[-1], config["latent_channels"], 3, padding=1)]
+        self.layers = torch.nn.Sequential(*layers)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        latents: torch.Tensor = self.layers(pixels.add(1).div(2))
+        return latents
+
+
+class _Decoder(torch.nn.Module):
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        widths = config["decoder_block_out_channels"]
+        layers: list[torch.nn.Module] = [torch.nn.Conv2d(config["latent_channels"], widths[0], 3, padding=1)]
+        layers += [torch.nn.ReLU()]
+        for number, (n_blocks, width) in enumerate(zip(config["num_decoder_blocks"], widths, strict=True)):
+            layers += [_Block(width) for _ in range(n_blocks)]
+            if number < len(widths) - 1:
+                layers += [torch.nn.Upsample(scale_factor=config["upsampling_scaling_factor"])]
+                layers += [torch.nn.Conv2d(width, width, 3, padding=1, bias=False)]
+        layers += [torch.nn.Conv2d(widths[-1], config["out_channels"], 3, padding=1)]
+        self.layers = torch.nn.Sequential(*layers)
+
+    def forward(self, latents: torch.Tensor) -> torch.Tensor:
+        pixels: torch.Tensor = self.layers(torch.tanh(latents / 3) * 3)
+        return pixels.mul(2).sub(1)
+
+
+class _Block(torch.nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        layers = [torch.nn.Conv2d(width, width, 3, padding=1) for _ in range(3)]
+        self.conv = torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1], torch.nn.ReLU(), layers[2])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.relu(self.conv(x) + x)
