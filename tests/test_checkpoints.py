@@ -309,15 +309,15 @@ def test_the_vocabulary_is_derived_from_what_open_clip_ships(tmp_path):
     import gzip
     import zipfile
 
-    from sound_diffusion.model.configs import make_vocabulary
+    from training import vocabulary
 
     merges = gzip.compress(b"header\na b\nab c</w>\n")
     with zipfile.ZipFile(tmp_path / "open_clip_torch.whl", "w") as archive:
-        archive.writestr(make_vocabulary.MERGES_FILE, merges)
-    make_vocabulary.main([str(tmp_path / "open_clip_torch.whl"), "--outdir", str(tmp_path)])
+        archive.writestr(vocabulary.MERGES_FILE, merges)
+    vocabulary.main([str(tmp_path / "open_clip_torch.whl"), "--outdir", str(tmp_path)])
     assert (tmp_path / "merges.txt").read_text().splitlines()[1:] == ["a b", "ab c</w>"]
     saved = (CONFIGS / "clip/merges.txt").read_text(encoding="utf-8").splitlines()[1:]
-    numbered = make_vocabulary.number_tokens(saved)
+    numbered = vocabulary.number_tokens(saved)
     assert numbered["<|endoftext|>"] == 49_407
     assert numbered["cat</w>"] == 2_368
 

@@ -29,11 +29,11 @@ from sound_diffusion.film.variables import Variables
 from sound_diffusion.job import Job
 from sound_diffusion.live import chain, painter
 from sound_diffusion.live.chain import Chain, frame_of, samples_needed
-from sound_diffusion.live.hearing import Take
-from sound_diffusion.live.recorded import Change, Recorded, film_command, repaint
-from sound_diffusion.live.ring_buffer import RingBuffer
+from sound_diffusion.live.hearing import RingBuffer, Take
+from sound_diffusion.live.recorded import Change, Recorded, film_command
 from sound_diffusion.options import FilmOptions, LiveOptions, options_of
 from tests.live_pages import PATIENCE, RATE, Page, noise, serving, tiny_options
+from tests.repainting import repaint
 
 
 @pytest.fixture

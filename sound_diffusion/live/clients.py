@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket
 
-from sound_diffusion.live.limits import Allowance
+from sound_diffusion.live.connections import Allowance
 from sound_diffusion.live.protocol import REFUSED, REPLACED
 
 MESSAGES = 64  # to a page that takes none; the oldest make way

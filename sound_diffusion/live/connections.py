@@ -1,19 +1,42 @@
-"""Connections that say nothing, read nothing, or are too many: what is left to a proxy that is not there."""
+"""Connections that say nothing, too much, or read nothing: what is left to a proxy that is not there."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from sound_diffusion.live.limits import Allowance
-
 MOST_CONNECTIONS = 64
 REQUEST_SECONDS = 10.0  # that a request may take to come, the first as well as the next
 STALL_SECONDS = 10.0  # that a connection may go without reading what waits for it
 CLOSE_SECONDS = 2.0  # that a page may take to say good-bye
+
+
+class Allowance:
+    """So much a second, and so much at once after a pause.
+
+    Parameters
+    ----------
+    rate : float
+        Units a second.
+    burst : float
+        Units that a pause saves up.
+    """
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate, self._burst = rate, burst
+        self._left, self._at = burst, time.monotonic()
+
+    def take(self, amount: float = 1.0) -> bool:
+        """Use some of it up; False where there is not so much."""
+        now = time.monotonic()
+        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
+        self._at = now
+        self._left -= amount
+        return self._left >= 0
 
 
 class _Deadline:

@@ -72,7 +72,6 @@ page that is slow gets the newest picture and none of those in between.
 from __future__ import annotations
 
 import json
-import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -92,6 +91,15 @@ LATEST_CLOCK = 1e9  # seconds
 LARGEST_INDEX = 2**32 - 1
 FORMATS: dict[str, np.dtype[Any]] = {"f32": np.dtype("<f4"), "i16": np.dtype("<i2")}
 PICTURE_HEADER = struct.Struct("<ddII")
+# What each type of message brings, and the range of what is a number.
+BRINGS: dict[str, tuple[str, ...]] = {
+    "start": ("rate", "format", "settings"), "settings": ("settings",), "stop": (), "record": ("on",),
+    "shown": ("index", "latency_ms"), "got": ("index",), "ping": ("clock",),
+}  # fmt: skip
+RANGES = {
+    "rate": (SLOWEST_RATE, FASTEST_RATE), "index": (0, LARGEST_INDEX), "latency_ms": (-1e6, 1e6),
+    "clock": (-1e15, 1e15),
+}  # fmt: skip
 # Codes of closing.
 REFUSED, GOING_AWAY, REPLACED = 1008, 1001, 4000
 
@@ -101,56 +109,17 @@ class RubbishError(ParameterError):
 
 
 @dataclass(frozen=True)
-class Start:
-    """Sound begins."""
+class Message:
+    """A text message of a page: its type, and of the rest what that type brings."""
 
-    rate: int
-    format: str
+    type: str
+    rate: int = 0
+    format: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Settings that are wanted."""
-
-    settings: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Stop:
-    """No more sound follows."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """A take that is kept begins or ends."""
-
-    on: bool
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A picture has reached the screen."""
-
-    index: int
-    latency_ms: float
-
-
-@dataclass(frozen=True)
-class Got:
-    """A picture has arrived."""
-
-    index: int
-
-
-@dataclass(frozen=True)
-class Ping:
-    """Asks for an answer."""
-
-    clock: float
-
-
-Message = Start | Settings | Stop | Record | Seen | Got | Ping
+    on: bool = False
+    index: int = 0
+    latency_ms: float = 0.0
+    clock: float = 0.0
 
 
 def read_message(text: str) -> Message:
@@ -163,35 +132,39 @@ def read_message(text: str) -> Message:
         raise RubbishError("a message that is no JSON") from None
     if not isinstance(said, dict):
         raise RubbishError("a message that is no object")
-    message: Message
-    match said.get("type"):
-        case "start":
-            settings = _settings(said.get("settings", {}))
-            message = Start(_rate(said.get("rate")), _format(said.get("format")), settings)
-        case "settings":
-            message = Settings(_settings(said.get("settings")))
-        case "stop":
-            message = Stop()
-        case "record" if isinstance(said.get("on"), bool):
-            message = Record(said["on"])
-        case "shown":
-            message = Seen(_index(said), _number("latency_ms", said.get("latency_ms"), -1e6, 1e6))
-        case "got":
-            message = Got(_index(said))
-        case "ping":
-            message = Ping(_number("clock", said.get("clock"), -1e15, 1e15))
-        case other:
-            raise RubbishError(f"a message of type {str(other)[:40]!r}", "one that the protocol knows")
-    return message
+    kind = said.get("type")
+    if not isinstance(kind, str) or kind not in BRINGS:
+        raise RubbishError(f"a message of type {str(kind)[:40]!r}", "one that the protocol knows")
+    if kind == "start":
+        said.setdefault("settings", {})
+    return Message(kind, **{name: _read(name, said.get(name)) for name in BRINGS[kind]})
 
 
-def read_sound(data: bytes, start: Start) -> tuple[float, FloatArray]:
+def _read(name: str, value: Any) -> Any:
+    """Read what a message brings under a name."""
+    shown = str(value)[:40]
+    if name == "settings" and (not isinstance(value, dict) or len(value) > 100):
+        raise RubbishError("settings that are no object")
+    if name == "format" and (not isinstance(value, str) or value not in FORMATS):
+        raise RubbishError(f"format {shown!r}", f"one of {', '.join(FORMATS)}")
+    if name == "on" and not isinstance(value, bool):
+        raise RubbishError(f"on {shown}", "true or false")
+    if name not in RANGES:
+        return value
+    low, high = RANGES[name]
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not low <= value <= high:  # NaN neither
+        raise RubbishError(f"{name} {shown}", f"a number in [{low:g}, {high:g}]")
+    return int(value) if name in ("rate", "index") else float(value)
+
+
+def read_sound(data: bytes, start: Message) -> tuple[float, FloatArray]:
     """Read a block of sound.
 
     Parameters
     ----------
     data : bytes
-    start : Start
+    start : Message
         What was said of the sound.
 
     Returns
@@ -225,34 +198,3 @@ def read_sound(data: bytes, start: Start) -> tuple[float, FloatArray]:
 def picture_message(clock: float, seconds: float, index: int, encoded: bytes) -> bytes:
     """Write the message that brings a picture."""
     return PICTURE_HEADER.pack(clock, seconds, index & LARGEST_INDEX, 0) + encoded
-
-
-def _index(said: Mapping[str, Any]) -> int:
-    return int(_number("index", said.get("index"), 0, LARGEST_INDEX))
-
-
-def _rate(value: Any) -> int:
-    return int(_number("rate", value, SLOWEST_RATE, FASTEST_RATE))
-
-
-def _format(value: Any) -> str:
-    if not isinstance(value, str) or value not in FORMATS:
-        raise RubbishError(f"format {str(value)[:40]!r}", f"one of {', '.join(FORMATS)}")
-    return value
-
-
-def _settings(value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict) or len(value) > 100:
-        raise RubbishError("settings that are no object")
-    return value
-
-
-def _number(name: str, value: Any, low: float, high: float) -> float:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not low <= value <= high
-        or not math.isfinite(value)
-    ):
-        raise RubbishError(f"{name} {str(value)[:40]}", f"a number in [{low:g}, {high:g}]")
-    return float(value)

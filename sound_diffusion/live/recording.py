@@ -141,13 +141,7 @@ class Recorder(threading.Thread):
 
     def run(self) -> None:
         """Write until :meth:`finish`."""
-        told: dict[str, Any] = {
-            "folder": str(self.folder),
-            "command": "",
-            "film": "",
-            "message": "",
-            "seconds": 0,
-        }
+        told = {"folder": str(self.folder), "command": "", "film": "", "message": "", "seconds": 0.0}
         try:
             (self.folder / FRAMES).mkdir()
             self._write()
@@ -158,9 +152,8 @@ class Recorder(threading.Thread):
                 raise OutputError("nothing was painted while it was recorded", remedy="record for longer")
             told["command"], constant = film_command(self._session, self.sound, self._defaults)
             if constant:
-                told["message"] = (
-                    f"changed while it was heard, and one thing in the film: {', '.join(constant)}"
-                )
+                listed = ", ".join(constant)
+                told["message"] = f"changed while it was heard, and one thing in the film: {listed}"
             self._on_end(dict(told))
             told["film"] = str(self._encode())
         except (OSError, SoundDiffusionError, RuntimeError) as error:

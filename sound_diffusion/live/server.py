@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -105,12 +107,9 @@ def make_app(session: Session, access: Access) -> Guard:
     async def index(_: Request) -> FileResponse:
         return FileResponse(PAGE / "index.html")
 
-    async def socket_of_page(websocket: WebSocket) -> None:
-        await _attend(websocket, session)
-
     routes = [
         Route("/", index),
-        WebSocketRoute("/ws", socket_of_page),
+        WebSocketRoute("/ws", partial(_attend, session=session)),
         Mount("/", StaticFiles(directory=PAGE)),
     ]
     return Guard(Starlette(routes=routes, lifespan=lifespan), access)
@@ -163,7 +162,8 @@ def listen(host: str, port: int) -> socket.socket:
             listening.listen(100)
         except OSError as error:
             listening.close()
-            if number == min(port + PORTS, 65536) - 1 or not _is_taken(error):
+            is_taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
+            if number == min(port + PORTS, 65536) - 1 or not is_taken:
                 raise ParameterError(
                     f"--host {host} --port {number}: {error.strerror}",
                     "an address of this machine and a free port",
@@ -171,12 +171,6 @@ def listen(host: str, port: int) -> socket.socket:
         else:
             return listening
     raise AssertionError
-
-
-def _is_taken(error: OSError) -> bool:
-    import errno
-
-    return error.errno in (errno.EADDRINUSE, errno.EACCES)
 
 
 def page_address(listening: socket.socket, access: Access) -> str:

@@ -15,15 +15,8 @@ from sound_diffusion.live.painter import Painter, Shown
 from sound_diffusion.live.protocol import (
     GOING_AWAY,
     REFUSED,
-    Got,
     Message,
-    Ping,
-    Record,
     RubbishError,
-    Seen,
-    Settings,
-    Start,
-    Stop,
     picture_message,
     read_message,
     read_sound,
@@ -54,12 +47,12 @@ class Session:
         self.job = job
         self._start_options = job.options
         self._clients = Clients(job.options.watchers)
-        self._start: Start | None = None
+        self._start: Message | None = None
         self._take: Take | None = None
         self._clock = 0.0
         self._model, self._message = "loading", ""
         self._statistics = Statistics(job.options.stats)
-        self._recordings = Recordings(self._later(self._tell_recording))
+        self._recordings = Recordings(self._later(lambda told: self._clients.tell(type="recording", **told)))
         self._held: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._painter = Painter(
@@ -134,34 +127,32 @@ class Session:
             self._obey(client, read_message(text))
 
     def _obey(self, client: Client, message: Message) -> None:
-        if isinstance(message, Ping):
-            client.tell(type="pong", clock=message.clock)
-            return
-        if isinstance(message, Got):
-            client.note_got(message.index)
-            return
-        if client.role != PAINTER:
-            if isinstance(message, Seen):
-                return
-            raise RubbishError("a page that watches cannot be heard", "ping and got alone")
-        match message:
-            case Start():
+        match message.type:
+            case "ping":
+                client.tell(type="pong", clock=message.clock)
+            case "got":
+                client.note_got(message.index)
+            case "shown" if client.role != PAINTER:
+                pass
+            case _ if client.role != PAINTER:
+                raise RubbishError("a page that watches cannot be heard", "ping and got alone")
+            case "shown":
+                self._statistics.see(message.index, message.latency_ms)
+            case "record" if message.on:
+                self._record(client)
+            case "record":
+                self._end_recording()
+            case "start":
                 self._start, self._clock = message, 0.0
                 self._change(client, message.settings)
                 self._new_take()
                 self._tell_state()
-            case Settings():
+            case "settings":
                 self._change(client, message.settings)
                 self._tell_state()
-            case Stop():
+            case "stop":
                 self._stop()
                 self._tell_state()
-            case Record(on=True):
-                self._record(client)
-            case Record():
-                self._end_recording()
-            case Seen():
-                self._statistics.see(message)
 
     def _hear_sound(self, client: Client, data: bytes) -> None:
         if client.role != PAINTER:
@@ -230,9 +221,6 @@ class Session:
         if self._recordings.is_on:
             self._recordings.end()
             self._tell_state()
-
-    def _tell_recording(self, told: dict[str, Any]) -> None:
-        self._clients.tell(type="recording", **told)
 
     # --- what the painter says
 

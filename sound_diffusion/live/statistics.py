@@ -11,7 +11,6 @@ from typing import IO, Any
 
 from sound_diffusion.errors import OutputError
 from sound_diffusion.live.painter import Shown
-from sound_diffusion.live.protocol import Seen
 
 RECENT_SECONDS = 2.0  # of which a page is told
 PATIENCE = 2.0  # seconds until a picture that no page says it has shown is written down without that
@@ -69,11 +68,11 @@ class Statistics:
             self._waiting.append(row)
             self._write(now - PATIENCE)
 
-    def see(self, seen: Seen) -> None:
+    def see(self, index: int, latency_ms: float) -> None:
         """Note that a picture is on the screen."""
         for row in self._waiting:
-            if row.index == seen.index:
-                row.shown_ms = seen.latency_ms
+            if row.index == index:
+                row.shown_ms = latency_ms
 
     def message(self, dropped: int) -> dict[str, Any] | None:
         """Say how the last two seconds were; None where there was nothing.

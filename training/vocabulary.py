@@ -1,11 +1,11 @@
 """Derive CLIP's vocabulary from the file of merges that the package open_clip_torch ships.
 
     pip download --no-deps open_clip_torch
-    python sound_diffusion/model/configs/make_vocabulary.py open_clip_torch-*.whl
+    python -m training.vocabulary open_clip_torch-*.whl
 
 writes vocab.json and merges.txt, the two files that transformers' ``CLIPTokenizer`` reads, to
-configs/clip/. The tokens are numbered as CLIP numbers them: 256 bytes, the same 256 at the end of a
-word, one token per merge, and the two special tokens.
+sound_diffusion/model/configs/clip/. The tokens are numbered as CLIP numbers them: 256 bytes, the same 256 at
+the end of a word, one token per merge, and the two special tokens.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import json
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+
+from sound_diffusion.model.families import CONFIGS
 
 MERGES_FILE = "open_clip/bpe_simple_vocab_16e6.txt.gz"
 N_BYTES = 256
@@ -80,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("wheel", type=Path, help="open_clip_torch-*.whl")
-    parser.add_argument("--outdir", type=Path, default=Path(__file__).parent / "clip")
+    parser.add_argument("--outdir", type=Path, default=CONFIGS / "clip")
     options = parser.parse_args(argv)
     merges = read_merges(options.wheel)
     options.outdir.mkdir(parents=True, exist_ok=True)
