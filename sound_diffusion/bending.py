@@ -29,14 +29,6 @@ FORM = re.compile(r"\s*(\w+)\s*@\s*([0-9]+(?:\.[0-9]+)?)\s*(%?)\s*:(.*)", re.DOT
 EXAMPLE = "such as 'rotate@3: 6.28*centroid' or 'noise@50%: 0.5*onset'"
 
 
-def _add(latents: torch.Tensor, amount: float, _drawn: Drawn) -> torch.Tensor:
-    return latents + amount
-
-
-def _multiply(latents: torch.Tensor, amount: float, _drawn: Drawn) -> torch.Tensor:
-    return latents * amount
-
-
 def _rotate(latents: torch.Tensor, amount: float, _drawn: Drawn) -> torch.Tensor:
     """Turn the channels, two and two, so that every value keeps its place and every place its length."""
     turned = latents.clone()
@@ -47,10 +39,6 @@ def _rotate(latents: torch.Tensor, amount: float, _drawn: Drawn) -> torch.Tensor
     return turned
 
 
-def _noise(latents: torch.Tensor, amount: float, drawn: Drawn) -> torch.Tensor:
-    return latents + amount * drawn.noise(latents)
-
-
 def _flip(latents: torch.Tensor, amount: float, drawn: Drawn) -> torch.Tensor:
     """Go to the mirror image along an arc, on which noise keeps its deviation."""
     if drawn.mirrored:  # it is its own mirror image: the middle and the rim change places instead
@@ -58,10 +46,6 @@ def _flip(latents: torch.Tensor, amount: float, drawn: Drawn) -> torch.Tensor:
     else:
         other = latents.flip(3)
     return math.cos(amount * math.pi / 2) * latents + math.sin(amount * math.pi / 2) * other
-
-
-def _threshold(latents: torch.Tensor, amount: float, _drawn: Drawn) -> torch.Tensor:
-    return latents.where(latents.abs() >= amount, 0.0)
 
 
 @dataclass(frozen=True)
@@ -84,12 +68,14 @@ class Operator:
 
 
 OPERATORS = {
-    "add": Operator(_add),
-    "multiply": Operator(_multiply, neutral=1.0),
+    "add": Operator(lambda latents, amount, _: latents + amount),
+    "multiply": Operator(lambda latents, amount, _: latents * amount, neutral=1.0),
     "rotate": Operator(_rotate),
-    "noise": Operator(_noise, Limits(0, 1000)),
+    "noise": Operator(
+        lambda latents, amount, drawn: latents + amount * drawn.noise(latents), Limits(0, 1000)
+    ),
     "flip": Operator(_flip, Limits(0, 1)),
-    "threshold": Operator(_threshold, Limits(0)),
+    "threshold": Operator(lambda latents, amount, _: latents.where(latents.abs() >= amount, 0.0), Limits(0)),
 }
 
 
@@ -269,14 +255,11 @@ class Bending:
             operator = OPERATORS[bend.operator]
             if bend.step(self.n_steps) != index + 1 or (self.amounts[:, number] == operator.neutral).all():
                 continue
-            pictures = []
-            for picture, (amount, seed) in enumerate(
-                zip(self.amounts[:, number].tolist(), self.seeds, strict=True)
-            ):
-                each = latents[picture : picture + 1]
-                drawn = Drawn((seed, number), self.mirrored)
-                pictures.append(
-                    each if amount == operator.neutral else operator.apply(each, amount, drawn).to(each)
-                )
+            pictures = [latents[picture : picture + 1] for picture in range(len(latents))]
+            for picture, (amount, seed) in enumerate(zip(self.amounts[:, number], self.seeds, strict=True)):
+                if amount != operator.neutral:
+                    drawn = Drawn((seed, number), self.mirrored)
+                    bent = operator.apply(pictures[picture], float(amount), drawn)
+                    pictures[picture] = bent.to(latents)
             latents = torch.cat(pictures)
         return latents

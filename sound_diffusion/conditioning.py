@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,27 +13,14 @@ from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.schedules import plain_number
 from sound_diffusion.interpolation import interpolate
 from sound_diffusion.options import Options, verify
-from sound_diffusion.sound.embeddings import PaintingModel, add_to_text, check_embedding, mix, scale
+from sound_diffusion.sound.embeddings import add_to_text, check_embedding, mix, scale
 from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
-    import torch
+    from sound_diffusion.model.model import Model
 
-
-class ReadingModel(PaintingModel, Protocol):
-    """A model that can also encode prompts."""
-
-    def encode_prompt(self, prompt: str) -> FloatArray:
-        """Return the embedding of a prompt, (77, D); a ModelError without a text encoder."""
-
-    def pooled_prompt(self, prompt: str) -> FloatArray | None:
-        """Return the pooled embedding of a prompt; None for a model that takes none."""
-
-    def encode_negative(self, prompt: str = "") -> tuple[FloatArray, FloatArray | None]:
-        """Return embedding and pooled embedding of what guidance leads away from."""
-
-    def encode_sounds(self, embeddings: FloatArray) -> torch.Tensor:
-        """Return what the UNet reads in the place of an encoded prompt, (n, 77, D), on the CPU."""
+Encoded: TypeAlias = tuple[FloatArray, FloatArray | None]
+"""Embedding and pooled embedding of a prompt; the latter None but for XL."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +57,7 @@ class Conditioning:
         }
         return cls(**stacked)
 
-    def encoded(self, model: ReadingModel) -> Self:
+    def encoded(self, model: Model) -> Self:
         """Encode the sound now, for what is not to be encoded again when it is painted."""
         return replace(self, states=model.encode_sounds(self.embedding[None])[0].numpy())
 
@@ -139,29 +126,23 @@ class Words:
         """Weight of the text in a mix."""
         return 0.5 if self.weight is None else self.weight
 
-    def encode(self, model: ReadingModel, position: float = 0.0) -> tuple[FloatArray, FloatArray | None]:
+    def encode(self, model: Model, position: float = 0.0) -> Encoded:
         """Return embedding and pooled embedding of the text at a position in the film, from 0 to 1."""
         assert self.prompt is not None
 
-        def read(text: str) -> tuple[FloatArray, FloatArray | None]:
+        def read(text: str) -> Encoded:
             return model.encode_prompt(text), model.pooled_prompt(text)
 
         return self._on_the_way(read, self.prompt, self.end_prompt, position)
 
-    def encode_negative(
-        self, model: ReadingModel, position: float = 0.0
-    ) -> tuple[FloatArray, FloatArray | None]:
+    def encode_negative(self, model: Model, position: float = 0.0) -> Encoded:
         """Return embedding and pooled embedding of what guidance leads away from, as :meth:`encode`."""
         end = None if self.end_negative == self.negative else self.end_negative
         return self._on_the_way(model.encode_negative, self.negative, end, position)
 
     def _on_the_way(
-        self,
-        read: Callable[[str], tuple[FloatArray, FloatArray | None]],
-        start: str,
-        end: str | None,
-        position: float,
-    ) -> tuple[FloatArray, FloatArray | None]:
+        self, read: Callable[[str], Encoded], start: str, end: str | None, position: float
+    ) -> Encoded:
         embedding, pooled = read(start)
         if end is None:
             return embedding, pooled
@@ -175,7 +156,7 @@ SOUND_ALONE = Words()
 
 
 def condition(
-    model: ReadingModel,
+    model: Model,
     matrix: FloatArray | None,
     scaling: str = "none",
     words: Words = SOUND_ALONE,
@@ -236,9 +217,7 @@ def _amplified(embedding: FloatArray, gain: float) -> FloatArray:
     return embedding if gain == 1 else embedding * np.float32(gain)
 
 
-def condition_embedding(
-    model: ReadingModel, embedding: npt.ArrayLike, negative_prompt: str = ""
-) -> Conditioning:
+def condition_embedding(model: Model, embedding: npt.ArrayLike) -> Conditioning:
     """Condition a model with a matrix as it is.
 
     Parameters
@@ -255,7 +234,5 @@ def condition_embedding(
     ------
     EmbeddingError
         If the embedding has not the shape that the model expects.
-    ModelError
-        If there is a negative prompt and the model has no text encoder.
     """
     return condition(model, check_embedding(embedding, model.width))

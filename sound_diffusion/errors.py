@@ -18,6 +18,8 @@ class SoundDiffusionError(Exception):
         What would have been right.
     remedy : str, optional
         What the user can do about it.
+    exit_code : int, optional
+        If it is another one than that of its kind.
 
     Attributes
     ----------
@@ -28,8 +30,11 @@ class SoundDiffusionError(Exception):
 
     exit_code = 1
 
-    def __init__(self, found: str, expected: str = "", remedy: str = "") -> None:
+    def __init__(
+        self, found: str, expected: str = "", remedy: str = "", *, exit_code: int | None = None
+    ) -> None:
         super().__init__(found, expected, remedy)
+        self.exit_code = exit_code or self.exit_code
         self.found = found
         self.expected = expected
         self.remedy = remedy
@@ -104,6 +109,5 @@ class FailedInputsError(SoundDiffusionError, ValueError):
     """
 
     def __init__(self, errors: list[SoundDiffusionError]) -> None:
-        super().__init__("; ".join(str(error) for error in errors))
+        super().__init__("; ".join(map(str, errors)), exit_code=errors[0].exit_code)
         self.errors = errors
-        self.exit_code = errors[0].exit_code

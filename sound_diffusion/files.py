@@ -7,7 +7,7 @@ import errno
 import hashlib
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -71,10 +71,10 @@ def check_place(folder: Path) -> None:
     """Raise OutputError, with exit code 2, unless a folder can be written to, or made; nothing is made."""
     with _wrong_place(folder):
         there = _check_names(folder)
-        if not there.is_dir():
-            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+        may_write = os.access(there, os.W_OK | os.X_OK)
+        for is_right, number in ((there.is_dir(), errno.ENOTDIR), (may_write, errno.EACCES)):
+            if not is_right:
+                raise OSError(number, os.strerror(number))
 
 
 def check_name(path: Path) -> None:
@@ -98,10 +98,8 @@ def _check_names(path: Path) -> Path:
 def _wrong_place(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError) as cause:
-        error = _output_error(path, cause)
-        error.exit_code = 2
-        raise error from cause
+    except (OSError, ValueError) as error:
+        raise _output_error(path, error, exit_code=2) from error
 
 
 @contextlib.contextmanager
@@ -141,24 +139,16 @@ def whole_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
         A hidden, empty file beside `path`.
     """
     make_folder(path.parent)
+    name = f".{shortened(path.name, LONGEST_NAME)}.{secrets.token_hex(4)}{PART_SUFFIX}"
+    temporary = path.with_name(name)
     try:
-        handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{shortened(path.name, LONGEST_NAME)}.", suffix=PART_SUFFIX
-        )
-        os.close(handle)
-    except OSError as error:
-        raise _output_error(path, error) from error
-    temporary = Path(name)
-    try:
+        temporary.touch(exist_ok=False)
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
         if overwrite:
             temporary.replace(path)
         else:
             _rename_to_new(temporary, path)
-    except FileExistsError:
-        raise
-    except SoundDiffusionError:
+    except (FileExistsError, SoundDiffusionError):
         raise
     except OSError as error:
         raise _output_error(path, error) from error
@@ -180,12 +170,6 @@ def remove_file(path: Path) -> None:
         raise _output_error(path, error) from error
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def _rename_to_new(temporary: Path, path: Path) -> None:
     try:
         path.hardlink_to(temporary)
@@ -199,11 +183,11 @@ def _rename_to_new(temporary: Path, path: Path) -> None:
             temporary.replace(path)
 
 
-def _output_error(path: Path, error: OSError | ValueError) -> OutputError:
+def _output_error(path: Path, error: OSError | ValueError, exit_code: int | None = None) -> OutputError:
     remedies = {errno.ENOSPC: "free some space", errno.ENAMETOOLONG: "choose a shorter name"}
     remedy = remedies.get(getattr(error, "errno", None) or 0, "check --outdir and its permissions")
     words = getattr(error, "strerror", None) or error
-    return OutputError(f"{path}: cannot be written ({words})", remedy=remedy)
+    return OutputError(f"{path}: cannot be written ({words})", remedy=remedy, exit_code=exit_code)
 
 
 def save_picture(picture: Image.Image, folder: Path, recipe: Mapping[str, Any], prefix: str = "") -> Path:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from sound_diffusion.conditioning import SOUND_ALONE, ReadingModel, Words
+from sound_diffusion.conditioning import SOUND_ALONE, Words
+from sound_diffusion.model.model import Model
 from sound_diffusion.sound.embeddings import scale
 from sound_diffusion.typing import FloatArray
 
 
 def compare(
-    matrix: FloatArray, feature: str, scaling: str, model: ReadingModel, words: Words = SOUND_ALONE
+    matrix: FloatArray, feature: str, scaling: str, model: Model, words: Words = SOUND_ALONE
 ) -> dict[str, FloatArray]:
     """Gather what is worth comparing.
 

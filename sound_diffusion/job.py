@@ -8,13 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from sound_diffusion.conditioning import Words
-from sound_diffusion.errors import ModelError
 from sound_diffusion.files import check_place
 from sound_diffusion.film.schedules import Schedule
 from sound_diffusion.model.defaults import ModelDefaults, read_defaults, read_width, reads_text
 from sound_diffusion.model.find import find_model
 from sound_diffusion.model.load import load_model
-from sound_diffusion.model.model import Model
+from sound_diffusion.model.model import Model, cannot_read
 from sound_diffusion.options import Options
 from sound_diffusion.recipe import option_entries
 from sound_diffusion.settings import PaintSettings, settings_for, steps_to_run
@@ -76,12 +75,12 @@ class Job(Generic[AnyOptions]):
         wanted = {name: getattr(options, name) for name in PAINTED if hasattr(options, name)}
         scheduled = {name: value for name, value in wanted.items() if isinstance(value, Schedule)}
         settings = settings_for(defaults, **wanted | dict.fromkeys(scheduled))
-        n_steps = settings.steps
-        if options.over_pictures and "strength" not in scheduled:
-            n_steps = steps_to_run(settings)
+        over_pictures = options.over_pictures and "strength" not in scheduled
+        n_steps = steps_to_run(settings) if over_pictures else settings.steps
         for bend in options.bend:
             bend.check(n_steps)
-        _check_reader(options)
+        if options.texts and not reads_text(find_model(options.model).path):
+            raise cannot_read(options.model, options.texts[0][:50])
         if options.negative_prompt and settings.guidance <= 1 and "guidance" not in scheduled:
             logger.warning(
                 "--negative-prompt does nothing with --scale %g (above 1 it does)", settings.guidance
@@ -120,14 +119,4 @@ class Job(Generic[AnyOptions]):
             safety_checker=options.safety_checker,
             compiled=options.compile,
             runtime=options.runtime,
-        )
-
-
-def _check_reader(options: Options) -> None:
-    """Refuse words for a model that cannot read them, before it is loaded."""
-    if options.texts and not reads_text(find_model(options.model).path):
-        raise ModelError(
-            f"model {options.model}: no text encoder, so that it cannot read {options.texts[0][:50]!r}",
-            "a Stable Diffusion model",
-            "leave the text out, or choose another --model",
         )

@@ -26,7 +26,7 @@ from sound_diffusion.recipe import differences, prompt_text, versions
 from sound_diffusion.settings import steps_to_run
 from sound_diffusion.shards import Shard
 from sound_diffusion.sound.description import describe_whole
-from sound_diffusion.sources import Heard, Source, find_sources
+from sound_diffusion.sources import Source, find_sources
 from sound_diffusion.starting_pictures import load_picture
 from sound_diffusion.typing import DoubleArray, FloatArray
 
@@ -77,13 +77,17 @@ def paint_source(source: Source, job: PictureJob, bar: ProgressBar) -> Iterator[
     if not (any(missing) or unplotted or matrix_path):
         return
     heard = source.read(job.columns)
-    amounts = _amounts(options, heard)
+    levels = describe_whole(heard.samples) if heard.samples is not None and followed(options.bend) else None
+    amounts = picture_amounts(options.bend, levels, options.seed)
     bar()
     model = job.model
     bar().unpause()
-    conditioning = _condition(heard, recipe, job)
+    matrix = None if heard.matrix is None else heard.matrix(model.width)
+    conditioning = condition(model, matrix, recipe["scaling"], job.words, feature=recipe["feature"])
     if matrix_path is not None:
-        yield _save_matrix(matrix_path, conditioning.embedding)
+        with write_atomically(matrix_path) as file:
+            np.save(file, conditioning.embedding)
+        yield matrix_path
     if options.skip_save and options.skip_grid:
         return
     plots = Plots(heard.samples, conditioning.embedding, prompt_text(recipe))
@@ -160,13 +164,6 @@ def _check(options: PictureOptions, sources: list[Source]) -> None:
             )
 
 
-def _amounts(options: PictureOptions, heard: Heard) -> DoubleArray:
-    """Work out what the bends come to, (1, n_bends); the sound is described where they follow it."""
-    heard_of = heard.samples if followed(options.bend) else None
-    levels = None if heard_of is None else describe_whole(heard_of)
-    return picture_amounts(options.bend, levels, options.seed)
-
-
 def _share(sources: list[Source], shard: Shard) -> list[Source]:
     """Return the sources of a share. Those of one name share a folder, whose pictures one process numbers."""
     names = list(dict.fromkeys(source.name.casefold() for source in sources))
@@ -179,11 +176,6 @@ def _count_steps(job: PictureJob) -> int:
     steps = job.settings.steps if job.init_image is None else steps_to_run(job.settings)
     steps += job.settings.sampler == "plms"  # which calls the model twice at its first step
     return steps * job.options.n_samples * job.options.n_iter
-
-
-def _condition(heard: Heard, recipe: dict[str, Any], job: PictureJob) -> Conditioning:
-    matrix = None if heard.matrix is None else heard.matrix(job.model.width)
-    return condition(job.model, matrix, recipe["scaling"], job.words, feature=recipe["feature"])
 
 
 def _paint(
@@ -238,12 +230,6 @@ def _painted(folder: Path, recipe: dict[str, Any], options: PictureOptions) -> d
         for path, done in recipes_in(folder).items()
         if done.get("seed") in wanted and not differences(done, one, in_bytes=False)
     }
-
-
-def _save_matrix(path: Path, embedding: FloatArray) -> Path:
-    with write_atomically(path) as file:
-        np.save(file, embedding)
-    return path
 
 
 def _plot_path(picture: Path) -> Path:

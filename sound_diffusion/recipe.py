@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 RECIPE_KEY = "sound_diffusion"
 PARAMETERS_KEY = "parameters"
+OURS = "a PNG file that this program wrote"
 # As stable-diffusion-webui writes them.
 SAMPLER_NAMES = {"ddim": "DDIM", "plms": "PLMS", "euler": "Euler", "dpm++": "DPM++ 2M", "lcm": "LCM"}
 
@@ -186,16 +187,10 @@ def read_recipe(path: Path) -> dict[str, Any]:
             text = picture.info.get(RECIPE_KEY)
         recipe = json.loads(text) if text else None
     except (OSError, ValueError, SyntaxError) as error:
-        raise _no_recipe(path, f"cannot be read ({error})") from error
+        raise OutputError(f"{path}: cannot be read ({error})", OURS, exit_code=2) from error
     if not isinstance(recipe, dict):
-        raise _no_recipe(path, "carries no recipe")
+        raise OutputError(f"{path}: carries no recipe", OURS, exit_code=2)
     return recipe
-
-
-def _no_recipe(path: Path, problem: str) -> OutputError:
-    error = OutputError(f"{path}: {problem}", "a PNG file that this program wrote")
-    error.exit_code = 2
-    return error
 
 
 def recipe_command(recipe: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from sound_diffusion.files import run_name, text_name
 from sound_diffusion.inputs import find_sounds
@@ -35,23 +35,14 @@ class Heard:
     matrix: Callable[[int], FloatArray] | None = None
 
 
-class Source(Protocol):
-    """What a picture is made of."""
-
-    @property
-    def name(self) -> str:
-        """Name of the folder of its pictures."""
-
-    def entries(self, defaults: ModelDefaults) -> dict[str, Any]:
-        """Return its part of a recipe, in JSON types; an error if there is no such file."""
-
-    def read(self, columns: int | None) -> Heard:
-        """Read it; `columns` is what the model expects, where that is known."""
-
-
 @dataclass(frozen=True)
 class FileSource:
-    """A file that stands for a sound."""
+    """A file that stands for a sound. All sources have these methods.
+
+    ``name`` is that of the folder of its pictures. ``entries`` returns its part of a recipe, in JSON types,
+    and is an error if there is no such file. ``read`` takes the columns that the model expects, where that
+    is known.
+    """
 
     path: Path
     options: Options
@@ -116,6 +107,10 @@ class TextSource:
     def read(self, columns: int | None) -> Heard:
         """There is nothing to read."""
         return Heard()
+
+
+Source: TypeAlias = SoundSource | MatrixSource | TextSource
+"""What a picture is made of."""
 
 
 def find_sources(options: PictureOptions) -> list[Source]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import torch
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
 
 from sound_diffusion.errors import ParameterError
 
@@ -107,7 +108,8 @@ class Graphed:
         """Call the network."""
         if options.get("return_dict", True) or not torch.is_inference_mode_enabled():
             return self._forward(*args, **options)
-        key = tuple(_signature((args, options)))
+        leaves, structure = tree_flatten((args, options))
+        key = structure, *map(_kind, leaves)
         if key not in self._replays:
             self._calls[key] += 1
             if self._calls[key] <= WARM_UP or len(self._replays) == MOST_GRAPHS:
@@ -127,52 +129,23 @@ class Graphed:
 def record_graph(forward: Callable[..., Any], arguments: Arguments) -> Replay:
     """Record a call on the current CUDA device, and return what replays it with other numbers."""
     # A tensor on the CPU, such as a timestep, becomes one on the GPU, where a replay can find it.
-    inputs = [each.to("cuda", copy=True) for each in _tensors(arguments)]
-    args, options = _filled(arguments, iter(inputs))
+    inputs = tree_map_only(torch.Tensor, lambda tensor: tensor.to("cuda", copy=True), arguments)
+    args, options = inputs
     graph = torch.cuda.CUDAGraph()
     # Other threads, which save pictures, may go on using CUDA.
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         outputs = forward(*args, **options)
 
     def replay(arguments: Arguments) -> tuple[torch.Tensor, ...]:
-        for held, given in zip(inputs, _tensors(arguments), strict=True):
-            held.copy_(given, non_blocking=True)
+        for held, given in zip(tree_leaves(inputs), tree_leaves(arguments), strict=True):
+            if isinstance(held, torch.Tensor):
+                held.copy_(given, non_blocking=True)
         graph.replay()
         return tuple(output.clone() for output in outputs)
 
     return replay
 
 
-def _signature(values: Any) -> Iterator[Any]:
-    """Yield what decides which kernels run: shapes and kinds of tensors, and all else as it is."""
-    if isinstance(values, torch.Tensor):
-        yield tuple(values.shape), values.dtype, values.device
-    elif isinstance(values, tuple | list):
-        for value in values:
-            yield from _signature(value)
-    elif isinstance(values, dict):
-        for name, value in values.items():
-            yield name
-            yield from _signature(value)
-    else:
-        yield values
-
-
-def _tensors(values: Any) -> Iterator[torch.Tensor]:
-    """Yield the tensors among arguments."""
-    if isinstance(values, torch.Tensor):
-        yield values
-    elif isinstance(values, tuple | list | dict):
-        for value in values.values() if isinstance(values, dict) else values:
-            yield from _tensors(value)
-
-
-def _filled(values: Any, tensors: Iterator[torch.Tensor]) -> Any:
-    """Return arguments with other tensors in the place of theirs."""
-    if isinstance(values, torch.Tensor):
-        return next(tensors)
-    if isinstance(values, tuple | list):
-        return type(values)(_filled(value, tensors) for value in values)
-    if isinstance(values, dict):
-        return {name: _filled(value, tensors) for name, value in values.items()}
-    return values
+def _kind(leaf: Any) -> Any:
+    """Return what of an argument decides which kernels run: of a tensor shape and kind, else the value."""
+    return (tuple(leaf.shape), leaf.dtype, leaf.device) if isinstance(leaf, torch.Tensor) else leaf

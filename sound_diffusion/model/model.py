@@ -104,11 +104,7 @@ class Model:
             If the model has no text encoder.
         """
         if not self.has_text_encoder:
-            raise ModelError(
-                f"model {self.name}: no text encoder, so that it cannot read {prompt!r}",
-                "a Stable Diffusion model",
-                "leave the text out, or choose another --model",
-            )
+            raise cannot_read(self.name, prompt)
         values: FloatArray = self._encoded(prompt)[0][0].float().cpu().numpy()
         return values
 
@@ -274,3 +270,12 @@ class Model:
         else:
             built.place = self.pipeline.device
         return built
+
+
+def cannot_read(model: str, text: str) -> ModelError:
+    """Make the error of a text for a model that has no text encoder."""
+    return ModelError(
+        f"model {model}: no text encoder, so that it cannot read {text!r}",
+        "a Stable Diffusion model",
+        "leave the text out, or choose another --model",
+    )
