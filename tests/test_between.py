@@ -13,9 +13,8 @@ from sound_diffusion.constants import LARGEST_SEED, SAMPLE_RATE
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.camera import Motion, move
 from sound_diffusion.film.keys import Keys, at_the_pace, equal_times, even_places
-from sound_diffusion.film.loops import Ring, approach
 from sound_diffusion.film.noise import Circle, FromKeyToKey, NoisePoint, Walk, arc, on_circle
-from sound_diffusion.film.path import KeyFeatures, Listener
+from sound_diffusion.film.path import KeyFeatures, Listener, Ring
 from sound_diffusion.film.timeline import Timeline, features_at
 
 films = st.builds(
@@ -190,7 +189,8 @@ def test_a_ring_of_sound_has_no_beginning(n_samples, block, before, after, silen
 
 
 def test_a_loop_comes_nearer_over_its_last_second():
-    shares = [approach(frame, 60, 12) for frame in range(60)]
+    timeline = Timeline(n_samples=5 * SAMPLE_RATE, fps=Fraction(12), loop=True, seed_mode="fixed")
+    shares = [timeline.approach(frame) for frame in range(60)]
     assert shares[:48] == [0.0] * 48
     assert (np.diff(shares[47:]) > 0).all()
     assert 0.9 < shares[-1] < 1

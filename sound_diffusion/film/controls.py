@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -242,7 +242,7 @@ def work_out(options: FilmOptions, sound: SoundSource, timeline: Timeline) -> Co
 
 def hear(sound: SoundSource, timeline: Timeline) -> Descriptors:
     """Describe a sound by numbers for all frames, those that a preview leaves out among them."""
-    return describe_stream(_nonempty(sound.stream(warn=False)), timeline.fps)
+    return describe_stream(sound.stream(warn=False), timeline.fps)
 
 
 def variables_of(options: FilmOptions, timeline: Timeline, heard: Descriptors | None) -> Variables:
@@ -256,10 +256,6 @@ def variables_of(options: FilmOptions, timeline: Timeline, heard: Descriptors | 
         series=_series(options),
         seed=options.seed,
     )
-
-
-def _nonempty(blocks: Iterator[Any]) -> Iterator[Any]:
-    return (block for block in blocks if len(block))
 
 
 def _series(options: FilmOptions) -> Series | None:

@@ -47,16 +47,15 @@ def describe_films(options: FilmOptions) -> Iterator[str]:
     paths = find_sounds(options.paths, options.input_folder, options.from_file)
     is_export = options.export_schedule is not None
     # What is only printed may be for another program: whether this model could paint it does not matter.
-    own = _declared(options) if is_export else Job.plan(options).options
+    if is_export:
+        own = options.with_declared(read_defaults(find_model(options.model).path))
+    else:
+        own = Job.plan(options).options
     wanted = _wanted(own) if is_export else _set_numbers(own)
     check_controls(options, *wanted.values())
     describe = _export if is_export else _describe
     sounds = [SoundSource(path, own) for path in paths]
     yield from each_input(sounds, lambda sound: describe(sound, own, wanted))
-
-
-def _declared(options: FilmOptions) -> FilmOptions:
-    return options.with_declared(read_defaults(find_model(options.model).path))
 
 
 def _export(sound: SoundSource, options: FilmOptions, wanted: dict[str, Schedule]) -> Iterator[str]:
@@ -146,8 +145,7 @@ def write_table(fps: Fraction, columns: Mapping[str, DoubleArray], file: IO[byte
         At least one.
     file : binary file
     """
-    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
-    lines = [",".join(["seconds", "frame", *columns])]
-    for frame, row in enumerate(rows):
-        lines.append(",".join([f"{float(frame / fps):.6f}", str(frame), *(f"{value:.6g}" for value in row)]))
-    file.write(("\n".join(lines) + "\n").encode())
+    frames = range(len(next(iter(columns.values()))))
+    table = np.column_stack([[float(frame / fps) for frame in frames], frames, *columns.values()])
+    formats = ["%.6f", "%d", *["%.6g"] * len(columns)]
+    np.savetxt(file, table, formats, ",", header=",".join(["seconds", "frame", *columns]), comments="")

@@ -147,10 +147,9 @@ def parse_expression(text: str) -> Expression:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about text that would be odd as a program
             body = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError as error:
-        raise ParameterError(f"not a formula ({error.msg})", "such as 0.2 + 0.5*onset") from None
-    except ValueError as error:
-        raise ParameterError(f"not a formula ({error})", "such as 0.2 + 0.5*onset") from None
+    except (SyntaxError, ValueError) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else error
+        raise ParameterError(f"not a formula ({reason})", "such as 0.2 + 0.5*onset") from None
     except (RecursionError, MemoryError):
         raise _too_deep() from None
     names, size = set(), 0
@@ -233,7 +232,8 @@ def _evaluate(node: ast.expr, evaluation: Evaluation) -> DoubleArray:
     if isinstance(node, ast.Constant):
         return np.asarray(node.value, dtype=np.float64)
     if isinstance(node, ast.Name):
-        return _variable(node.id, evaluation)
+        check_variable(node.id, evaluation.variables)
+        return evaluation.variables[node.id]
     values = [_evaluate(operand, evaluation) for operand in _operands(node)]
     if isinstance(node, ast.Call):
         assert isinstance(node.func, ast.Name)
@@ -252,12 +252,6 @@ def _evaluate(node: ast.expr, evaluation: Evaluation) -> DoubleArray:
     for value in values[2:]:  # a chain of "and" or "or"
         result = OPERATORS[type(node.op)](result, value)
     return np.asarray(result, dtype=np.float64)
-
-
-def _variable(name: str, evaluation: Evaluation) -> DoubleArray:
-    check_variable(name, evaluation.variables)
-    values: DoubleArray = evaluation.variables[name]
-    return values
 
 
 def check_variable(name: str, known: Collection[str]) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import numpy as np
 
@@ -31,17 +32,18 @@ class Function:
     """
 
     signature: str
-    evaluate: Callable[..., DoubleArray]
+    evaluate: Callable[..., Any]
     fewest: int
     most: int
     over_time: bool = False
 
     def __call__(self, values: Sequence[DoubleArray], n_frames: int, frame_seconds: float) -> DoubleArray:
         """Apply it to arguments of shape () or (n,)."""
-        if not self.over_time:
-            return np.asarray(self.evaluate(*values), dtype=np.float64)
-        times = [_seconds(value, self.signature) for value in values[1:]]
-        return self.evaluate(np.broadcast_to(values[0], n_frames), *times, frame_seconds)
+        arguments: Sequence[Any] = values
+        if self.over_time:
+            times = [_seconds(value, self.signature) for value in values[1:]]
+            arguments = [np.broadcast_to(values[0], n_frames), *times, frame_seconds]
+        return np.asarray(self.evaluate(*arguments), dtype=np.float64)
 
 
 def _seconds(values: DoubleArray, signature: str) -> float:
@@ -54,13 +56,8 @@ def _seconds(values: DoubleArray, signature: str) -> float:
     return first
 
 
-def _smooth(x: DoubleArray, seconds: float, frame_seconds: float) -> DoubleArray:
-    """Exponential average: after `seconds` it has come 63% of the way."""
-    return _envelope(x, seconds, seconds, frame_seconds)
-
-
 def _envelope(x: DoubleArray, attack: float, release: float, frame_seconds: float) -> DoubleArray:
-    """Follow x, up with one time constant and down with another."""
+    """Follow x, up with one time constant and down with another, in which it comes 63% of the way."""
     up, down = _share(attack, frame_seconds), _share(release, frame_seconds)
     level, levels = float(x[0]), []
     for value in x.tolist():
@@ -80,10 +77,6 @@ def _delay(x: DoubleArray, seconds: float, frame_seconds: float) -> DoubleArray:
     return np.interp(frames - seconds / frame_seconds, frames, x)
 
 
-def _gate(x: DoubleArray, threshold: DoubleArray) -> DoubleArray:
-    return np.where(x >= threshold, x, 0.0)
-
-
 def _trigger(condition: DoubleArray, seconds: float, frame_seconds: float) -> DoubleArray:
     """1 at a frame where a condition begins to hold, and then not again for some time."""
     holds = condition != 0
@@ -99,20 +92,7 @@ def _trigger(condition: DoubleArray, seconds: float, frame_seconds: float) -> Do
 def _cumulative(x: DoubleArray, frame_seconds: float) -> DoubleArray:
     """The share of all of x that has passed; what is below zero counts as nothing."""
     total = np.cumsum(np.maximum(x, 0))
-    passed: DoubleArray = total / total[-1] if total[-1] > 0 else np.zeros(len(x))
-    return passed
-
-
-def _least(*values: DoubleArray) -> DoubleArray:
-    return reduce(np.minimum, values)
-
-
-def _largest(*values: DoubleArray) -> DoubleArray:
-    return reduce(np.maximum, values)
-
-
-def _where(condition: DoubleArray, then: DoubleArray, otherwise: DoubleArray) -> DoubleArray:
-    return np.where(condition != 0, then, otherwise)
+    return np.asarray(total / total[-1] if total[-1] > 0 else np.zeros(len(x)), dtype=np.float64)
 
 
 ELEMENTWISE: dict[str, Callable[..., DoubleArray]] = {
@@ -125,12 +105,14 @@ ELEMENTWISE: dict[str, Callable[..., DoubleArray]] = {
 
 FUNCTIONS = {name: Function(f"{name}(x)", function, 1, 1) for name, function in ELEMENTWISE.items()} | {
     "arctan2": Function("arctan2(y, x)", np.arctan2, 2, 2),
-    "min": Function("min(x, y, ...)", _least, 2, 20),
-    "max": Function("max(x, y, ...)", _largest, 2, 20),
+    "min": Function("min(x, y, ...)", lambda *values: reduce(np.minimum, values), 2, 20),
+    "max": Function("max(x, y, ...)", lambda *values: reduce(np.maximum, values), 2, 20),
     "clip": Function("clip(x, low, high)", np.clip, 3, 3),
-    "where": Function("where(condition, x, y)", _where, 3, 3),
-    "gate": Function("gate(x, threshold)", _gate, 2, 2),
-    "smooth": Function("smooth(x, seconds)", _smooth, 2, 2, over_time=True),
+    "where": Function("where(condition, x, y)", lambda holds, x, y: np.where(holds != 0, x, y), 3, 3),
+    "gate": Function("gate(x, threshold)", lambda x, threshold: np.where(x >= threshold, x, 0.0), 2, 2),
+    "smooth": Function(
+        "smooth(x, seconds)", lambda x, s, frame: _envelope(x, s, s, frame), 2, 2, over_time=True
+    ),
     "envelope": Function("envelope(x, attack, release)", _envelope, 3, 3, over_time=True),
     "delay": Function("delay(x, seconds)", _delay, 2, 2, over_time=True),
     "trigger": Function("trigger(condition, seconds)", _trigger, 2, 2, over_time=True),

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from sound_diffusion.constants import SAMPLE_RATE
-from sound_diffusion.film.loops import Ring
 from sound_diffusion.film.timeline import Frame, Timeline, features_at
 from sound_diffusion.sound.features import get_feature
 from sound_diffusion.typing import FloatArray
+
+BLOCK = 1 << 16  # samples
 
 
 @dataclass(frozen=True)
@@ -138,3 +141,60 @@ class KeyFeatures:
             self._held = {key: self._held[key] for key in list(self._held)[-1:]}
             self._held.update([next(self._upcoming)])
         return self._held[number]
+
+
+@dataclass(frozen=True)
+class Ring:
+    """A sound whose end is followed by its beginning.
+
+    Attributes
+    ----------
+    open_blocks : callable
+        Returns an iterator of its samples, np.ndarray [shape=(n,), dtype=float32] each.
+    period : int
+        Samples after which it begins again; what the sound lacks of them is silence.
+    """
+
+    open_blocks: Callable[[], Iterator[FloatArray]]
+    period: int
+
+    def unroll(self, before: int, after: int) -> Iterator[FloatArray]:
+        """Yield what comes before its beginning, once all of it, and what follows.
+
+        Parameters
+        ----------
+        before, after : int
+            Samples, in any number.
+        """
+        head, tail = self._ends(min(after, self.period), min(before, self.period))
+        yield from _repeated(tail, before, at_the_end=True)
+        left = self.period
+        for block in self.open_blocks():
+            yield block[:left]
+            left -= len(block[:left])
+        while left:
+            silence = np.zeros(min(left, BLOCK), dtype=np.float32)
+            yield silence
+            left -= len(silence)
+        yield from _repeated(head, after, at_the_end=False)
+
+    def _ends(self, first: int, last: int) -> tuple[FloatArray, FloatArray]:
+        """Return the first and the last samples of a period."""
+        head = tail = np.zeros(0, dtype=np.float32)
+        length = 0
+        for block in self.open_blocks():
+            head = np.concatenate([head, block[: first - len(head)]])
+            tail = np.concatenate([tail, block])[-max(last, 1) :]
+            length += len(block)
+        silence = np.zeros(max(self.period - length, 0), dtype=np.float32)
+        head = np.concatenate([head, silence])[:first]
+        return head, np.concatenate([tail, silence])[len(tail) + len(silence) - last :]
+
+
+def _repeated(samples: FloatArray, count: int, *, at_the_end: bool) -> Iterator[FloatArray]:
+    """Yield `count` samples of a sound that repeats, its last or its first ones."""
+    if not count:
+        return
+    whole, rest = divmod(count, len(samples))
+    part = samples[len(samples) - rest :] if at_the_end else samples[:rest]
+    yield from [part, *[samples] * whole] if at_the_end else [*[samples] * whole, part]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +109,7 @@ class PromptSchedule:
         steps = []
         for frame, key in zip(variables.frames.tolist(), passed.tolist(), strict=True):
             if key < 0 or key + 1 == len(prompts):
-                steps.append(PromptStep(prompts[key if key > 0 else 0], prompts[max(key, 0)], 0.0))
+                steps.append(PromptStep(prompts[max(key, 0)], prompts[max(key, 0)], 0.0))
             else:
                 share = (frame - frames[key]) / (frames[key + 1] - frames[key])
                 steps.append(PromptStep(prompts[key], prompts[key + 1], share))
@@ -120,10 +120,8 @@ def _closed(frames: list[float], prompts: list[Prompt], n_frames: int) -> tuple[
     """Put the last key before the first one as well, and the first after the last."""
     if not frames:
         raise ParameterError("no prompt within the loop", f"one before frame {n_frames}")
-    return (
-        [frames[-1] - n_frames, *frames, frames[0] + n_frames],
-        [prompts[-1], *prompts, prompts[0]],
-    )
+    ends = frames[-1] - n_frames, frames[0] + n_frames
+    return [ends[0], *frames, ends[1]], [prompts[-1], *prompts, prompts[0]]
 
 
 def read_prompts(source: str) -> PromptSchedule:
@@ -219,8 +217,7 @@ def _prompt(words: str) -> Prompt:
     prompt, *negatives = NEGATIVE.split(words.strip())
     if len(negatives) > 1:
         raise ParameterError(f"{shorten(words)!r}: --neg {len(negatives)} times", "once")
-    positive = Prompt(prompt.strip())
-    return replace(positive, negative=negatives[0].strip()) if negatives else positive
+    return Prompt(prompt.strip(), negatives[0].strip() if negatives else None)
 
 
 def _named(error: ParameterError) -> ParameterError:

@@ -197,17 +197,6 @@ def plain_number(value: Scheduled | None) -> float | None:
     return None if isinstance(value, Schedule) else value
 
 
-def parse_scheduled(text: str, flag: str, limits: Limits = Limits()) -> Scheduled:
-    """Read a number as it is, and all else as :func:`parse_schedule` does.
-
-    A plain number is not checked against the limits.
-    """
-    try:
-        return float(text)
-    except ValueError:
-        return parse_schedule(text, flag, limits)
-
-
 def parse_schedule(text: str, flag: str, limits: Limits = Limits()) -> Schedule:
     """Read a number, a formula, or keyframes.
 

@@ -16,11 +16,12 @@ import numpy as np
 from sound_diffusion.constants import LARGEST_SEED, N_ROWS, SAMPLE_RATE
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.keys import Keys
-from sound_diffusion.film.loops import approach
 from sound_diffusion.options import FilmOptions, verify
 from sound_diffusion.options.between import SHORTEST_LOOP
 from sound_diffusion.sound.features import extract_at, get_feature
 from sound_diffusion.typing import FloatArray, IntArray
+
+APPROACH_SECONDS = 1.0  # in which a film goes back to its first frame
 
 
 @dataclass(frozen=True)
@@ -181,8 +182,12 @@ class Timeline:
         return self.window if self.window is not None and windowed else self.cadence / self.fps
 
     def approach(self, index: int) -> float:
-        """Say how near a frame of a loop comes to the first one, in [0, 1)."""
-        return approach(index, len(self), float(self.shown_fps)) if self.loop else 0.0
+        """Say how far a frame of a loop goes back to the first one, in [0, 1): 0 until the last second.
+
+        That is what it hears, and the picture that it is painted over.
+        """
+        over = min(APPROACH_SECONDS * float(self.shown_fps), len(self) - 1) if self.loop else 0
+        return max(0.0, (index + 1 - (len(self) - over)) / (over + 1)) if self.loop else 0.0
 
     def position_of(self, place: float) -> int:
         """Return the position that is nearest to a place on the way of the film."""

@@ -105,8 +105,7 @@ class Model:
         """
         if not self.has_text_encoder:
             raise cannot_read(self.name, prompt)
-        values: FloatArray = self._encoded(prompt)[0][0].float().cpu().numpy()
-        return values
+        return np.asarray(self._encoded(prompt)[0][0].float().cpu().numpy(), dtype=np.float32)
 
     def encode_sounds(self, embeddings: FloatArray) -> torch.Tensor:
         """Return what the cross-attention of the UNet reads in the place of an encoded prompt.
@@ -128,8 +127,7 @@ class Model:
         """Return the pooled embedding of a prompt, (pooled width,) float32; None but for XL."""
         if not self.is_xl:
             return None
-        values: FloatArray = self._encoded(prompt)[2][0].float().cpu().numpy()
-        return values
+        return np.asarray(self._encoded(prompt)[2][0].float().cpu().numpy(), dtype=np.float32)
 
     def encode_negative(self, prompt: str = "") -> tuple[FloatArray, FloatArray | None]:
         """Encode what guidance leads away from.

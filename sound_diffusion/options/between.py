@@ -13,9 +13,8 @@ from sound_diffusion.film.keys import SPACINGS
 from sound_diffusion.film.noise import SEED_MODES
 from sound_diffusion.film.positions import shorten
 from sound_diffusion.film.schedules import Limits, Scheduled
-from sound_diffusion.options.common import Options, picture_option
+from sound_diffusion.options.common import Options, picture_option, scheduled
 from sound_diffusion.options.declaration import above, at_least, fraction
-from sound_diffusion.options.scheduled import scheduled
 
 NEWER = "0.2.0"
 WALK_RATE = 1.0  # seeds a second

@@ -7,19 +7,29 @@ has the same flag, is declared in the class of each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 from sound_diffusion.bending import OPERATORS, Bend, parse_bend
 from sound_diffusion.constants import DEVICES, LARGEST_SEED, PRECISIONS, RUNTIMES
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.film.schedules import Scheduled
+from sound_diffusion.film.schedules import Limits, Schedule, Scheduled, parse_schedule
 from sound_diffusion.model.defaults import SAMPLERS, ModelDefaults
 from sound_diffusion.model.folders import chosen_weights
-from sound_diffusion.options.declaration import above, at_least, finite, option, options_of, within
+from sound_diffusion.options.declaration import (
+    FORMULA,
+    above,
+    at_least,
+    finite,
+    option,
+    options_of,
+    within,
+)
 from sound_diffusion.shards import Shard
 from sound_diffusion.sound.embeddings import SCALINGS
 from sound_diffusion.sound.features import FEATURES
@@ -41,6 +51,23 @@ def vae_file(folder: Path) -> Path:
 def _is_size(pixels: int) -> tuple[str, ...]:
     fits = pixels >= 8 and pixels % 8 == 0
     return () if fits else ("a multiple of 8", f"{max(8, pixels // 8 * 8)} would do")
+
+
+def scheduled(declare: Callable[..., Any], flag: str, limits: Limits, *said: Any) -> Any:
+    """Declare a number that may change over a film; a plain number is read as it is."""
+
+    def check(value: Scheduled) -> tuple[str, ...]:
+        fits = isinstance(value, Schedule) or bool(limits.contain(np.array([value], dtype=np.float64))[0])
+        return () if fits else (str(limits),)
+
+    def parse(text: str) -> Scheduled:
+        try:
+            return float(text)
+        except ValueError:
+            return parse_schedule(text, flag, limits)
+
+    flags = () if flag == "--scale" else (flag,)  # its declaration names it
+    return declare(*said, *flags, parse=parse, check=check, metavar=FORMULA)
 
 
 picture_option = partial(option, decides="picture")

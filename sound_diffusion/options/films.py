@@ -25,25 +25,30 @@ from sound_diffusion.options.common import (
     paths_option,
     picture_option,
     scale_option,
+    scheduled,
     seed_option,
     share_option,
     text_option,
 )
-from sound_diffusion.options.declaration import above, fraction, option, options_of, values_of, within
-from sound_diffusion.options.scheduled import scheduled
+from sound_diffusion.options.declaration import (
+    FORMULA,
+    above,
+    fraction,
+    option,
+    options_of,
+    values_of,
+    within,
+)
 from sound_diffusion.presets import preset_names, read_preset
 
 STRENGTH = 0.4
 CHAIN = "latent"
 CHANGE = "what changes over a film"
-SCHEDULED = (
-    "strength", "guidance", "text_weight", "gain", "noise", "zoom", "angle", "translation_x", "translation_y",
-    "walk_rate", "pace",
-)  # fmt: skip
 CAMERA = ("zoom", "angle", "translation_x", "translation_y", "color_coherence", "sharpen", "noise")
 
 _newer_option = partial(picture_option, group=CHANGE, since=NEWER)
 _camera_option = partial(picture_option, group="camera", since=NEWER)
+_camera = partial(scheduled, _camera_option)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,18 +110,12 @@ class FilmOptions(BetweenFrames):
         needs=("prompts|interpolate",),
         since=NEWER,
     )
-    zoom: Scheduled = scheduled(
-        _camera_option, "--zoom", Limits(0.001, 1000), 1.0, "factor by which a frame grows"
+    zoom: Scheduled = _camera("--zoom", Limits(0.001, 1000), 1.0, "factor by which a frame grows")
+    angle: Scheduled = _camera("--angle", Limits(), 0.0, "degrees by which a frame turns, against the clock")
+    translation_x: Scheduled = _camera(
+        "--translation_x", Limits(), 0.0, "pixels by which a frame moves to the right"
     )
-    angle: Scheduled = scheduled(
-        _camera_option, "--angle", Limits(), 0.0, "degrees by which a frame turns, against the clock"
-    )
-    translation_x: Scheduled = scheduled(
-        _camera_option, "--translation_x", Limits(), 0.0, "pixels by which a frame moves to the right"
-    )
-    translation_y: Scheduled = scheduled(
-        _camera_option, "--translation_y", Limits(), 0.0, "pixels by which a frame moves down"
-    )
+    translation_y: Scheduled = _camera("--translation_y", Limits(), 0.0, "pixels by which a frame moves down")
     border: str = _camera_option("replicate", "what comes in from outside", choices=tuple(BORDERS))
     color_coherence: str = _camera_option(
         "none", "keep the colours of the first frame, in this colour space", choices=COLOR_SPACES
@@ -125,8 +124,8 @@ class FilmOptions(BetweenFrames):
         1.0, "how far the colours are brought back", check=within(0, 1), needs=("color_coherence",)
     )
     sharpen: float = _camera_option(0.0, "amount of an unsharp mask", check=within(0, 100))
-    noise: Scheduled = scheduled(
-        _camera_option, "--noise", Limits(0, 100), 0.0, "noise that a frame gets before it is painted over"
+    noise: Scheduled = _camera(
+        "--noise", Limits(0, 100), 0.0, "noise that a frame gets before it is painted over"
     )
     series: Path | None = picture_option(
         None,
@@ -227,3 +226,7 @@ class FilmOptions(BetweenFrames):
         alone = self.over_pictures or isinstance(self.guidance, Schedule)
         size = 1 if alone else self.batch_size
         return replace(self, **settings, window=window, seed_mode=seed_mode, pace=pace, batch_size=size)
+
+
+SCHEDULED = tuple(each.name for each in options_of(FilmOptions) if each.metavar == FORMULA)
+"""The numbers that may change over a film."""

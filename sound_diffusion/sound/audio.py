@@ -230,8 +230,7 @@ def _mean_of_channels(path: Path, block: FloatArray) -> FloatArray:
 def _with_channels(block: FloatArray, channels: int) -> FloatArray:
     """Bring a block of one or two channels to one or two."""
     if block.shape[1] > channels:
-        mean: FloatArray = block.mean(axis=1, keepdims=True)
-        return mean
+        return np.asarray(block.mean(axis=1, keepdims=True), dtype=np.float32)
     return np.repeat(block, channels // block.shape[1], axis=1)
 
 

@@ -54,8 +54,7 @@ def _tempo(onset_envelope: DoubleArray) -> DoubleArray:
     for start in range(0, len(onset_envelope), CHUNK_HOPS):
         chunk = onset_envelope[start : start + CHUNK_HOPS]
         total += tempogram(onset_envelope=chunk, win_length=window, **options).sum(axis=1)
-    bpm: DoubleArray = tempo(tg=total[:, None] / len(onset_envelope), **options)
-    return bpm
+    return np.asarray(tempo(tg=total[:, None] / len(onset_envelope), **options), dtype=np.float64)
 
 
 def _without_silent_ends(onset_envelope: DoubleArray, hops: IntArray) -> IntArray:

@@ -81,5 +81,4 @@ def levels(raw: DoubleArray) -> DoubleArray:
     """
     low, high = np.percentile(raw, PERCENTILES, axis=0)
     smallest = np.array([descriptor.smallest_range for descriptor in DESCRIPTORS.values()])
-    clipped: DoubleArray = np.clip((raw - low) / np.maximum(high - low, smallest), 0, 1)
-    return clipped
+    return np.asarray(np.clip((raw - low) / np.maximum(high - low, smallest), 0, 1), dtype=np.float64)

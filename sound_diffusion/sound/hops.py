@@ -87,8 +87,7 @@ class HopAnalysis:
         levels = 10 * np.log10(np.maximum(power @ mel_filters(), np.float32(10 ** (FLOOR_DB / 10))))
         rises = np.diff(np.concatenate([self._decibels, levels]), axis=0)
         self._decibels = levels[-1:]
-        strength: FloatArray = np.maximum(rises, 0).mean(axis=1)
-        return strength
+        return np.asarray(np.maximum(rises, 0).mean(axis=1), dtype=np.float32)
 
     def _held_pitch(self, windows: FloatArray) -> DoubleArray:
         """MIDI number of every hop; where there is no period, that of the last one that had one."""
@@ -122,8 +121,7 @@ def _percussive_and_harmonic(columns: FloatArray) -> tuple[FloatArray, FloatArra
 def _median(windows: FloatArray) -> FloatArray:
     """Median over the last axis, of odd length."""
     middle = windows.shape[-1] // 2
-    median: FloatArray = np.partition(windows, middle, axis=-1)[..., middle]
-    return median
+    return np.asarray(np.partition(windows, middle, axis=-1)[..., middle], dtype=np.float32)
 
 
 @cache
@@ -134,8 +132,7 @@ def _window_power() -> float:
 
 def _root_mean_square(power: FloatArray) -> DoubleArray:
     """Root mean square of the samples that have a power spectrum: a / sqrt(2) for a sine of amplitude a."""
-    rms: DoubleArray = np.sqrt(_window_power() * power.sum(axis=1, dtype=np.float64))
-    return rms
+    return np.asarray(np.sqrt(_window_power() * power.sum(axis=1, dtype=np.float64)), dtype=np.float64)
 
 
 def _bins(low: float, high: float) -> slice:

@@ -54,8 +54,7 @@ def _magnitudes(y: FloatArray, moments: IntArray, n_fft: int) -> FloatArray:
     import scipy.fft
 
     frames = _segments(y, moments - n_fft // 2, n_fft) * hann(n_fft)
-    spectrum: FloatArray = np.abs(scipy.fft.rfft(frames, axis=1, overwrite_x=True))
-    return spectrum
+    return np.asarray(np.abs(scipy.fft.rfft(frames, axis=1, overwrite_x=True)), dtype=np.float32)
 
 
 @cache
@@ -67,8 +66,7 @@ def _interpolation(n_in: int, n_out: int) -> FloatArray:
 
 def _stretch_levels(levels: FloatArray, width: int) -> FloatArray:
     """Interpolate values in [0, 1] along the rows; rounding leads out of the range by 1e-7 and is cut off."""
-    stretched: FloatArray = np.clip(levels @ _interpolation(levels.shape[1], width), 0, 1)
-    return stretched
+    return np.asarray(np.clip(levels @ _interpolation(levels.shape[1], width), 0, 1), dtype=np.float32)
 
 
 def evaluate_waveform(y: FloatArray, moments: IntArray, width: int) -> FloatArray:
@@ -95,8 +93,7 @@ def _mel_decibels(y: FloatArray, moments: IntArray) -> FloatArray:
     """Mel spectrum in dB above the floor of the dynamic range, in [0, 80]: (len(moments), n_mels)."""
     power = _magnitudes(y, moments, MEL_N_FFT) ** 2 @ mel_filters()
     decibels = 10 * np.log10(np.maximum(power, np.float32(1e-10))) - (MEL_TOP_DB - DYNAMIC_RANGE_DB)
-    clipped: FloatArray = np.clip(decibels, 0, DYNAMIC_RANGE_DB, dtype=np.float32)
-    return clipped
+    return np.asarray(np.clip(decibels, 0, DYNAMIC_RANGE_DB, dtype=np.float32), dtype=np.float32)
 
 
 def evaluate_melspectrogram(y: FloatArray, moments: IntArray, width: int) -> FloatArray:

@@ -79,5 +79,4 @@ def whiten(matrix: FloatArray, feature: str) -> FloatArray:
         As :func:`constants_for`.
     """
     mean, deviation = constants_for(feature, matrix.shape[1])
-    whitened: FloatArray = (compress(matrix) - mean) / deviation
-    return whitened
+    return np.asarray((compress(matrix) - mean) / deviation, dtype=np.float32)
