@@ -19,10 +19,10 @@ from sound_diffusion.film.controls import Controls
 from sound_diffusion.film.flashes import MOST_FLASHES, flashing_times, relative_luminance
 from sound_diffusion.film.making import FrameMaker
 from sound_diffusion.film.run_folder import RunFolder
-from sound_diffusion.film.shared_folder import finishing
 from sound_diffusion.film.timeline import Timeline
 from sound_diffusion.film.video import Film, SoundTrack, encode_film
 from sound_diffusion.job import Job
+from sound_diffusion.locks import LOCK_NAME, hold
 from sound_diffusion.options import FilmOptions
 from sound_diffusion.progress import ProgressBar, extend
 from sound_diffusion.sources import SoundSource
@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 FilmJob = Job[FilmOptions]
 # The film so far is made again after this much work, and never takes more than a tenth of the time.
+FINISHING = f"{LOCK_NAME}-finishing"
 IN_PROGRESS_SECONDS = 180.0
 IN_PROGRESS_SHARE = 0.1
 
@@ -90,7 +91,7 @@ class FilmRun:
             As for :meth:`RunFolder.finish`.
         """
         n_frames = len(self.timeline)
-        with finishing(self.folder):
+        with hold(self.folder.path, wait=True, announce=False, name=FINISHING):
             if self.folder.film_entry() == film and path.exists():
                 return False
             n_missing = sum(1 for _ in self.folder.missing(set(range(n_frames)) - self._own))

@@ -22,7 +22,7 @@ from sound_diffusion.shards import Shard
 
 logger = logging.getLogger(__name__)
 
-ENTERING, FINISHING = f"{LOCK_NAME}-entering", f"{LOCK_NAME}-finishing"
+ENTERING = f"{LOCK_NAME}-entering"
 SHARD_LOCK = re.compile(rf"{re.escape(LOCK_NAME)}(?:-\d+-of-(\d+))?")
 
 
@@ -88,11 +88,6 @@ def _at_work(folder: RunFolder, shard: Shard) -> list[tuple[str, bool]]:
             beside = int(match[1] or 1) == shard.count and path.name != _lock_name(shard)
             owners.append((owner, beside))
     return owners
-
-
-def finishing(folder: RunFolder) -> contextlib.AbstractContextManager[None]:
-    """Be the only one that puts the film together, for the length of a block."""
-    return hold(folder.path, wait=True, announce=False, name=FINISHING)
 
 
 def _belongs_to(folder: RunFolder, manifest: Mapping[str, Any]) -> bool:

@@ -38,20 +38,15 @@ SAMPLERS = {
 }
 
 
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 1
-
-
 def _is_number(value: Any) -> bool:
     return type(value) in (int, float)
 
 
-def _is_switch(value: Any) -> bool:
-    return type(value) is bool
-
-
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys(("steps", "height", "width"), (_is_count, "a whole number from 1 on")),
+    **dict.fromkeys(
+        ("steps", "height", "width"),
+        (lambda value: type(value) is int and value >= 1, "a whole number from 1 on"),
+    ),
     "guidance": (_is_number, "a number"),
     "scaling": (
         lambda value: isinstance(value, dict) and all(each in SCALINGS for each in value.values()),
@@ -62,7 +57,9 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: value is None or (_is_number(value) and value > 0),
         "a number of seconds above 0, or null",
     ),
-    **dict.fromkeys(("sound_encoder", "mirrored_noise", "few_steps"), (_is_switch, "true or false")),
+    **dict.fromkeys(
+        ("sound_encoder", "mirrored_noise", "few_steps"), (lambda value: type(value) is bool, "true or false")
+    ),
     "film": (
         lambda value: (
             isinstance(value, dict)

@@ -3,24 +3,13 @@
 import functools
 from typing import Any
 
-from sound_diffusion.options.common import Options
-from sound_diffusion.options.declaration import Option, options_of
-from sound_diffusion.options.films import FilmOptions
-from sound_diffusion.options.live import LiveOptions
-from sound_diffusion.options.pictures import MATRIX_SUFFIX, PictureOptions
-
-__all__ = [
-    "MATRIX_SUFFIX",
-    "SCRIPTS",
-    "FilmOptions",
-    "LiveOptions",
-    "Option",
-    "Options",
-    "PictureOptions",
-    "all_options",
-    "options_of",
-    "verify",
-]
+from sound_diffusion.options.common import Options as Options
+from sound_diffusion.options.declaration import Option as Option
+from sound_diffusion.options.declaration import options_of as options_of
+from sound_diffusion.options.films import FilmOptions as FilmOptions
+from sound_diffusion.options.live import LiveOptions as LiveOptions
+from sound_diffusion.options.pictures import MATRIX_SUFFIX as MATRIX_SUFFIX
+from sound_diffusion.options.pictures import PictureOptions as PictureOptions
 
 SCRIPTS: tuple[type[Options], ...] = (PictureOptions, FilmOptions, LiveOptions)
 

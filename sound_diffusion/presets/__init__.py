@@ -11,8 +11,6 @@ from typing import Any
 
 from sound_diffusion.errors import ParameterError
 
-__all__ = ["Preset", "preset_names", "read_preset"]
-
 FOLDER = Path(__file__).parent
 LARGEST_PRESET = 1_000_000  # bytes
 

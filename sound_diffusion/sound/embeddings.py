@@ -12,7 +12,7 @@ from sound_diffusion.constants import N_ROWS, SD1_WIDTH
 from sound_diffusion.errors import EmbeddingError, ParameterError
 from sound_diffusion.sound.features import extract
 from sound_diffusion.sound.whitening import compress, whiten
-from sound_diffusion.typing import FloatArray
+from sound_diffusion.typing import DoubleArray, FloatArray
 
 SCALINGS = ("none", "log", "range", "clip", "whiten")
 
@@ -192,14 +192,14 @@ def _check_same_shape(sound: FloatArray, text: FloatArray) -> None:
         raise ParameterError(f"embeddings of shapes {sound.shape} and {text.shape}", "the same shape")
 
 
-def _unit_range(matrix: FloatArray) -> npt.NDArray[np.float64]:
+def _unit_range(matrix: FloatArray) -> DoubleArray:
     values = matrix.astype(np.float64)
     values -= values.min()
     spread = values.max()
     return values / spread if spread > 0 else values
 
 
-def _standardised(matrix: FloatArray) -> npt.NDArray[np.float64]:
+def _standardised(matrix: FloatArray) -> DoubleArray:
     values = matrix.astype(np.float64)
     values -= values.mean()
     deviation = values.std()
