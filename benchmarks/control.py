@@ -45,8 +45,8 @@ from benchmarks.flow import AffineFlow, affine_flow
 from benchmarks.made import make_film, one_model
 from benchmarks.pieces import Piece, choose, read_pieces
 from sound_diffusion.constants import SAMPLE_RATE
-from sound_diffusion.film.schedules import Schedule
-from sound_diffusion.film.variables import Variables
+from sound_diffusion.formulas.schedules import Schedule
+from sound_diffusion.formulas.variables import Variables
 from sound_diffusion.options import FilmOptions
 from sound_diffusion.presets import preset_names
 from sound_diffusion.starting_pictures import load_picture

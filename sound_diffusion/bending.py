@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sound_diffusion.errors import ParameterError
-from sound_diffusion.film.expressions import nearest
-from sound_diffusion.film.positions import shorten
-from sound_diffusion.film.schedules import ANY_NUMBER, Limits, Schedule, parse_schedule
-from sound_diffusion.film.variables import Variables
+from sound_diffusion.errors import ParameterError, shorten
+from sound_diffusion.formulas.expressions import nearest
+from sound_diffusion.formulas.schedules import ANY_NUMBER, Limits, Schedule, parse_schedule
+from sound_diffusion.formulas.variables import Variables
 from sound_diffusion.typing import DoubleArray
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.film.schedules import plain_number
+from sound_diffusion.formulas.schedules import plain_number
 from sound_diffusion.interpolation import interpolate
 from sound_diffusion.options import Options, verify
 from sound_diffusion.sound.embeddings import add_to_text, check_embedding, mix, scale

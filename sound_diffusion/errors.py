@@ -48,6 +48,12 @@ class SoundDiffusionError(Exception):
         return " ".join(message.split())
 
 
+def shorten(text: str) -> str:
+    """Return a text as an error message shows it, on one line and with 50 characters at most."""
+    words = " ".join(text.split()) if len(text) < 1000 else text[:60]
+    return words if len(words) <= 50 else f"{words[:47]}..."
+
+
 def reason_of(error: BaseException) -> str:
     """Say in one line what an error of another library says."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from sound_diffusion.conditioning import Words
 from sound_diffusion.files import check_place
-from sound_diffusion.film.schedules import Schedule
+from sound_diffusion.formulas.schedules import Schedule
 from sound_diffusion.model.defaults import ModelDefaults, read_defaults, read_width, reads_text
 from sound_diffusion.model.find import find_model
 from sound_diffusion.model.load import load_model

@@ -9,7 +9,7 @@ import numpy as np
 
 from sound_diffusion.bending import FLAG, Bend, work_out_amounts
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.film.variables import TIME_VARIABLES, Variables
+from sound_diffusion.formulas.variables import TIME_VARIABLES, Variables
 from sound_diffusion.sound.descriptors import DESCRIPTORS
 from sound_diffusion.typing import DoubleArray
 

@@ -23,9 +23,9 @@ from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.errors import ModelError
 from sound_diffusion.film import painter as film_painter
 from sound_diffusion.film.noise import Circle, Walk
-from sound_diffusion.film.schedules import parse_schedule
 from sound_diffusion.film.timeline import Timeline, features_at
-from sound_diffusion.film.variables import Variables
+from sound_diffusion.formulas.schedules import parse_schedule
+from sound_diffusion.formulas.variables import Variables
 from sound_diffusion.job import Job
 from sound_diffusion.live import chain, painter
 from sound_diffusion.live.chain import Chain, frame_of, samples_needed

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.prompts import Prompt, PromptStep, read_prompts
-from sound_diffusion.film.variables import Variables
+from sound_diffusion.formulas.variables import Variables
 from sound_diffusion.interpolation import interpolate, slerp
 
 FILM = Variables(120, Fraction(12), find_beats=lambda: np.arange(0.25, 9, 0.5), seed=1)

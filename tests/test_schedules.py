@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.description import export_schedule, write_table
-from sound_diffusion.film.functions import FUNCTIONS
-from sound_diffusion.film.positions import parse_position
-from sound_diffusion.film.schedules import Limits, parse_schedule
-from sound_diffusion.film.variables import Variables, read_series
+from sound_diffusion.formulas.functions import FUNCTIONS
+from sound_diffusion.formulas.positions import parse_position
+from sound_diffusion.formulas.schedules import Limits, parse_schedule
+from sound_diffusion.formulas.variables import Variables, read_series
 
 N_FRAMES, FPS = 120, Fraction(12)
 SHARE = Limits(0, 1)

@@ -12,9 +12,9 @@ import numpy as np
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.files import make_folder, run_name, write_atomically
 from sound_diffusion.film.controls import check_controls, hear, schedules_of, variables_of
-from sound_diffusion.film.schedules import Schedule, parse_schedule
 from sound_diffusion.film.timeline import Timeline
-from sound_diffusion.film.variables import Variables
+from sound_diffusion.formulas.schedules import Schedule, parse_schedule
+from sound_diffusion.formulas.variables import Variables
 from sound_diffusion.inputs import each_input, find_sounds
 from sound_diffusion.job import Job
 from sound_diffusion.model.defaults import read_defaults

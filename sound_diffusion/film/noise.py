@@ -13,7 +13,7 @@ import numpy as np
 from sound_diffusion.constants import LARGEST_SEED
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.keys import Keys
-from sound_diffusion.film.schedules import plain_number
+from sound_diffusion.formulas.schedules import plain_number
 from sound_diffusion.interpolation import slerp
 from sound_diffusion.typing import DoubleArray, FloatArray
 

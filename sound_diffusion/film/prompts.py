@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sound_diffusion.errors import ParameterError
-from sound_diffusion.film.positions import Position, check_ascending, parse_position, shorten
-from sound_diffusion.film.variables import Variables
+from sound_diffusion.errors import ParameterError, shorten
+from sound_diffusion.formulas.positions import Position, check_ascending, parse_position
+from sound_diffusion.formulas.variables import Variables
 
 LONGEST_PROMPTS = 1_000_000  # characters
 NEGATIVE = re.compile(r"(?:^|\s)--neg(?:\s+|$)")  # what parts a prompt from what is not wanted, as in Deforum

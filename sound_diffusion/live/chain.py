@@ -24,9 +24,9 @@ from sound_diffusion.film.noise import Circle, NoisePath, NoisePoint
 from sound_diffusion.film.painter import FilmPainter
 from sound_diffusion.film.painter import Painted as PaintedFrame
 from sound_diffusion.film.path import Heard
-from sound_diffusion.film.schedules import Schedule, plain_number
 from sound_diffusion.film.timeline import Frame, timeline_of
-from sound_diffusion.film.variables import Variables
+from sound_diffusion.formulas.schedules import Schedule, plain_number
+from sound_diffusion.formulas.variables import Variables
 from sound_diffusion.job import Job
 from sound_diffusion.model.model import Model
 from sound_diffusion.options import FilmOptions, LiveOptions

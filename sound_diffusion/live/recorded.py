@@ -12,7 +12,7 @@ from typing import Any
 
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.files import write_atomically
-from sound_diffusion.film.schedules import NUMBER
+from sound_diffusion.formulas.schedules import NUMBER
 from sound_diffusion.model.defaults import ModelDefaults
 from sound_diffusion.options import FilmOptions, LiveOptions, Option, options_of
 from sound_diffusion.options.films import SCHEDULED

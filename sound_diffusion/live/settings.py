@@ -9,10 +9,9 @@ from fractions import Fraction
 from typing import Any
 
 from sound_diffusion.cli import Parser
-from sound_diffusion.errors import ParameterError, SoundDiffusionError
-from sound_diffusion.film.positions import shorten
-from sound_diffusion.film.schedules import Schedule
-from sound_diffusion.film.variables import TIME_VARIABLES
+from sound_diffusion.errors import ParameterError, SoundDiffusionError, shorten
+from sound_diffusion.formulas.schedules import Schedule
+from sound_diffusion.formulas.variables import TIME_VARIABLES
 from sound_diffusion.options import LiveOptions, Option, options_of
 from sound_diffusion.options.declaration import check_needs
 from sound_diffusion.options.live import meaningless

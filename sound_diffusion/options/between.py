@@ -8,11 +8,10 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
-from sound_diffusion.errors import ParameterError
+from sound_diffusion.errors import ParameterError, shorten
 from sound_diffusion.film.keys import SPACINGS
 from sound_diffusion.film.noise import SEED_MODES
-from sound_diffusion.film.positions import shorten
-from sound_diffusion.film.schedules import Limits, Scheduled
+from sound_diffusion.formulas.schedules import Limits, Scheduled
 from sound_diffusion.options.common import Options, picture_option, scheduled
 from sound_diffusion.options.declaration import above, at_least, fraction
 

@@ -18,7 +18,7 @@ import numpy as np
 from sound_diffusion.bending import OPERATORS, Bend, parse_bend
 from sound_diffusion.constants import DEVICES, LARGEST_SEED, PRECISIONS, RUNTIMES
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.film.schedules import Limits, Schedule, Scheduled, parse_schedule
+from sound_diffusion.formulas.schedules import Limits, Schedule, Scheduled, parse_schedule
 from sound_diffusion.model.defaults import SAMPLERS, ModelDefaults
 from sound_diffusion.model.folders import chosen_weights
 from sound_diffusion.options.declaration import (

@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sound_diffusion.errors import ParameterError
-from sound_diffusion.film.expressions import Evaluation, Expression, parse_expression
-from sound_diffusion.film.variables import Variables
+from sound_diffusion.errors import ParameterError, shorten
+from sound_diffusion.formulas.expressions import Evaluation, Expression, parse_expression
+from sound_diffusion.formulas.variables import Variables
 
 POSITION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)\s*([sb]?)")
 
@@ -83,9 +83,3 @@ def check_ascending(positions: Sequence[Position], frames: Sequence[float]) -> N
                 f"key {after} (frame {frames[index]:.6g}) after key {before} (frame {frames[index - 1]:.6g})",
                 "keys in the order of time",
             )
-
-
-def shorten(text: str) -> str:
-    """Return a text as an error message shows it, on one line and with 50 characters at most."""
-    words = " ".join(text.split()) if len(text) < 1000 else text[:60]
-    return words if len(words) <= 50 else f"{words[:47]}..."

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.film.functions import FUNCTIONS
+from sound_diffusion.formulas.functions import FUNCTIONS
 from sound_diffusion.typing import DoubleArray
 
 LONGEST_EXPRESSION = 10_000  # characters
@@ -126,7 +126,7 @@ def parse_expression(text: str) -> Expression:
     ----------
     text : str
         Numbers, variables, ``+ - * / // % **``, comparisons, ``& | ~`` or ``and or not``, ``a if c else b``,
-        and the functions of :data:`~sound_diffusion.film.functions.FUNCTIONS`.
+        and the functions of :data:`~sound_diffusion.formulas.functions.FUNCTIONS`.
 
     Returns
     -------

@@ -14,10 +14,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from sound_diffusion.errors import ParameterError
-from sound_diffusion.film.expressions import Evaluation, Expression, check_variable, parse_expression
-from sound_diffusion.film.positions import Position, check_ascending, parse_position, shorten
-from sound_diffusion.film.variables import Variables
+from sound_diffusion.errors import ParameterError, shorten
+from sound_diffusion.formulas.expressions import Evaluation, Expression, check_variable, parse_expression
+from sound_diffusion.formulas.positions import Position, check_ascending, parse_position
+from sound_diffusion.formulas.variables import Variables
 from sound_diffusion.typing import DoubleArray
 
 LONGEST_SCHEDULE = 250_000  # characters: keyframes for every frame of twenty minutes

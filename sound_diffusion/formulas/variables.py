@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.film.functions import FUNCTIONS
+from sound_diffusion.formulas.functions import FUNCTIONS
 from sound_diffusion.typing import DoubleArray
 
 # Their order is the one in which messages list them. "s" is the seed, as in Deforum.
