@@ -101,8 +101,8 @@ def test_a_frame_hears_what_the_frame_of_a_film_hears(tiny_model_folder, tmp_pat
     for (frame, expected), _ in zip(features_at(iter([y]), timeline, "fft", 32), range(20), strict=False):
         live = frame_of(options, frame.index, 32)
         assert live == frame
-        assert (chain._feature(live, "fft") == expected).all()
-        assert samples_needed(live, "fft", 32) <= int(frame.end * SAMPLE_RATE) + SAMPLE_RATE // 40
+        assert (chain._feature(live, options) == expected).all()
+        assert samples_needed(options, frame.index, 32) <= int(frame.end * SAMPLE_RATE) + SAMPLE_RATE // 40
 
 
 class _Width:
@@ -123,7 +123,7 @@ class _Array:
 def test_no_feature_waits_for_the_future(tiny_model_folder, tmp_path, feature):
     options = tiny_options(tiny_model_folder, tmp_path, feature=feature)
     frame = frame_of(options, 40, 32)
-    assert samples_needed(frame, feature, 32) <= int(frame.end * SAMPLE_RATE) + SAMPLE_RATE // 40
+    assert samples_needed(options, 40, 32) <= int(frame.end * SAMPLE_RATE) + SAMPLE_RATE // 40
     assert frame.moments[0] < int(frame.end * SAMPLE_RATE)
 
 

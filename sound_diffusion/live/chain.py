@@ -41,9 +41,8 @@ if TYPE_CHECKING:
 
 LiveJob = Job[LiveOptions]
 LONGEST_TAKE = 2**31  # samples, 13 hours: what the number of a picture and a seed have room for
-LOOKAHEAD = (
-    SAMPLE_RATE // 40
-)  # samples after its last moment that a frame waits for; fft and mel spectra need as many
+# Samples after its last moment that a frame waits for; fft and mel spectra need as many.
+LOOKAHEAD = SAMPLE_RATE // 40
 RESTING = dict.fromkeys(SCHEDULED, 0.0) | {"strength": 0.4, "guidance": 1.0, "gain": 1.0, "zoom": 1.0}
 """What a formula stands for that has given no number yet."""
 MOST_MISSED = 30  # frames whose motion is made up for in one step
@@ -84,12 +83,13 @@ def frame_of(options: LiveOptions, index: int, width: int) -> Frame:
     return replace(frame, window=Fraction(N_ROWS * width, SAMPLE_RATE))
 
 
-def samples_needed(frame: Frame, feature: str, width: int) -> int:
-    """Count the samples of a take that are waited for before a frame is painted."""
+def samples_needed(options: LiveOptions, index: int, width: int) -> int:
+    """Count the samples of a take that are waited for before frame `index`, of :func:`frame_of`, is painted."""
+    frame, feature = frame_of(options, index, width), get_feature(options.feature)
     end = int(frame.end * SAMPLE_RATE)
-    if not get_feature(feature).windowed:
+    if not feature.windowed:
         return end
-    after = get_feature(feature).reach(width)[1]
+    after = feature.reach(width)[1]
     return max(end, int(frame.moments[-1]) + min(after, LOOKAHEAD) + 1)
 
 
@@ -159,17 +159,9 @@ class Chain:
         start = self._start(feedback, job)
         ways = self._ways(here, feedback.motion, controls.forgets_all(here.position))
         scaling = job.defaults.scaling_for(options.feature, options.scaling)
-        film_job = cast("Job[FilmOptions]", job)
-        painter = FilmPainter(
-            self._model,
-            film_job,
-            timeline_of(LONGEST_TAKE, options),
-            controls,
-            scaling,
-            options.feature,
-            ways,
-        )
-        conditioning = painter.condition(here, Heard(self._feature(frame, options.feature)))
+        timeline, film_job = timeline_of(LONGEST_TAKE, options), cast("Job[FilmOptions]", job)
+        painter = FilmPainter(self._model, film_job, timeline, controls, scaling, options.feature, ways)
+        conditioning = painter.condition(here, Heard(self._feature(frame, options)))
         [painted] = painter.paint([here], [conditioning], [index], start)
         self._last, self._before = index, painted
         self._first = None if options.color_coherence == "none" else self._first or painted.picture
@@ -212,14 +204,12 @@ class Chain:
         self._heard = end
         self._rows.extend(rows)
 
-    def _feature(self, frame: Frame, feature: str) -> FloatArray:
-        before, after = get_feature(feature).reach(self._model.width)
-        moments = frame.moments
-        first = int(moments[0]) - before
-        stop = max(
-            min(int(moments[-1]) + after + 1, samples_needed(frame, feature, self._model.width)), first
-        )
-        return extract_at(self._sound.read(first, stop), moments - first, feature, self._model.width)
+    def _feature(self, frame: Frame, options: LiveOptions) -> FloatArray:
+        moments, width = frame.moments, self._model.width
+        before, after = get_feature(options.feature).reach(width)
+        first, heard = int(moments[0]) - before, samples_needed(options, frame.index, width)
+        samples = self._sound.read(first, max(min(int(moments[-1]) + after + 1, heard), first))
+        return extract_at(samples, moments - first, options.feature, width)
 
     def _evaluate(
         self, schedules: Mapping[str, Schedule], index: int, missed: int
@@ -228,12 +218,8 @@ class Chain:
         if not schedules:
             return {}, {}
         raw = np.array(self._rows)
-        variables = Variables(
-            len(raw),
-            self._fps,
-            dict(zip(DESCRIPTORS, levels(raw).T, strict=True)),
-            first_frame=index + 1 - len(raw),
-        )
+        descriptors = dict(zip(DESCRIPTORS, levels(raw).T, strict=True))
+        variables = Variables(len(raw), self._fps, descriptors, first_frame=index + 1 - len(raw))
         numbers, held = {}, {}
         for name, schedule in schedules.items():
             try:

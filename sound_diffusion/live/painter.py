@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.errors import SoundDiffusionError
-from sound_diffusion.live.chain import Chain, LiveJob, Painted, frame_of, samples_needed
+from sound_diffusion.live.chain import Chain, LiveJob, Painted, samples_needed
 from sound_diffusion.live.hearing import Moment, Take
 from sound_diffusion.model.model import Model
 from sound_diffusion.options import LiveOptions
@@ -137,10 +137,7 @@ class Painter(threading.Thread):
             if chain is None:
                 chain = Chain(model, take.sound, job.options.fps)
             index = max(newest_frame(job, take, model.width), last + 1)
-            needed = samples_needed(
-                frame_of(job.options, index, model.width), job.options.feature, model.width
-            )
-            if not take.sound.wait(needed, PATIENCE):
+            if not take.sound.wait(samples_needed(job.options, index, model.width), PATIENCE):
                 continue
             began = time.monotonic()
             painted = chain.paint(index, job)
@@ -155,10 +152,7 @@ def newest_frame(job: LiveJob, take: Take, width: int) -> int:
     """Return the number of the newest frame all of whose samples are there; -1 where none is."""
     options = job.options
     index = int(take.sound.n_written * options.fps / SAMPLE_RATE) - 1
-    while (
-        index >= 0
-        and samples_needed(frame_of(options, index, width), options.feature, width) > take.sound.n_written
-    ):
+    while index >= 0 and samples_needed(options, index, width) > take.sound.n_written:
         index -= 1
     return index
 

@@ -63,14 +63,9 @@ class Access:
             if urlsplit_host(origin) != hosts[0].lower():
                 return f"a page of {origin[:100]!r} cannot come in"
         given = parse_qs(query).get("token", [""])[-1]
-        if (
-            path in TOKEN_PATHS
-            and self.token
-            and not secrets.compare_digest(given.encode(), self.token.encode())
-        ):
-            return (
-                "the token in the address is missing or wrong: open the address that the program has printed"
-            )
+        is_right = not self.token or secrets.compare_digest(given.encode(), self.token.encode())
+        if path in TOKEN_PATHS and not is_right:
+            return "the token in the address is missing or wrong: open the one that the program has printed"
         return ""
 
     def _goes_by(self, name: str) -> bool:

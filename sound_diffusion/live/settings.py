@@ -30,6 +30,11 @@ SETTINGS = {
 NAMES = {option: name for name, option in SETTINGS.items()}
 PRESET = "preset"
 LONGEST_TEXT = 2000  # characters of a formula
+NEED_THE_WHOLE = {
+    "beats": ("beats", "onset, t or seconds"),
+    "max_f": ("max_f", "onset, t or seconds"),
+    "cumulative": ("cumulative(x)", "smooth(x, seconds)"),
+}
 VARIABLES = (*(name for name in TIME_VARIABLES if name not in ("beats", "max_f")), *DESCRIPTORS)
 
 
@@ -107,18 +112,10 @@ def _set(options: LiveOptions, name: str, value: Any, start: LiveOptions) -> Liv
 
 def check_live(schedule: Schedule) -> None:
     """Refuse a schedule that needs the whole of the sound."""
-    for name in sorted(schedule.names & {"beats", "max_f"}):
-        raise ParameterError(
-            f"{schedule.flag} {shorten(schedule.text)!r}: {name} needs the whole sound",
-            "what was heard so far",
-            "use onset, t or seconds",
-        )
-    if "cumulative" in schedule.functions:
-        raise ParameterError(
-            f"{schedule.flag} {shorten(schedule.text)!r}: cumulative(x) needs the whole sound",
-            "what was heard so far",
-            "use smooth(x, seconds)",
-        )
+    for name, (shown, instead) in NEED_THE_WHOLE.items():
+        if name in schedule.names | schedule.functions:
+            found = f"{schedule.flag} {shorten(schedule.text)!r}: {shown} needs the whole sound"
+            raise ParameterError(found, "what was heard so far", f"use {instead}")
     schedule.check_names(VARIABLES)
 
 
