@@ -49,12 +49,10 @@ class Conditioning:
     @classmethod
     def stack(cls, parts: Sequence[Self]) -> Self:
         """Stack the conditionings of several pictures for one model: every array gets a first axis."""
-        values: dict[str, list[Any]] = {
-            field.name: [getattr(part, field.name) for part in parts] for field in fields(cls)
-        }
-        stacked: dict[str, Any] = {
-            name: None if each[0] is None else np.stack(each) for name, each in values.items()
-        }
+        stacked: dict[str, Any] = {}
+        for name in (field.name for field in fields(cls)):
+            values = [getattr(part, name) for part in parts]
+            stacked[name] = None if values[0] is None else np.stack(values)
         return cls(**stacked)
 
     def encoded(self, model: Model) -> Self:

@@ -79,9 +79,8 @@ def find_sounds(
 def _sounds_in(folder: Path) -> list[Path]:
     """Return the sounds of a folder, and say how many files are none by their names."""
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    sounds = [
-        path for path in files if path.suffix.lower() in SOUND_SUFFIXES and not path.name.startswith(SHADOW)
-    ]
+    named = [path for path in files if path.suffix.lower() in SOUND_SUFFIXES]
+    sounds = [path for path in named if not path.name.startswith(SHADOW)]
     if not sounds:
         raise ParameterError(f"--input_folder {folder}: no sound in it", "files such as .wav, .flac or .mp3")
     left_out = Counter(
@@ -91,9 +90,8 @@ def _sounds_in(folder: Path) -> list[Path]:
     )
     if left_out:
         kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(left_out.items()))
-        logger.warning(
-            "--input_folder %s: %d of %d files left out (%s)", folder, left_out.total(), len(files), kinds
-        )
+        counts = left_out.total(), len(files)
+        logger.warning("--input_folder %s: %d of %d files left out (%s)", folder, *counts, kinds)
     return sounds
 
 

@@ -98,9 +98,11 @@ def encode_pictures(
     with computing(model), _vae(model) as vae:
         # split keeps the order of the channels in memory, which decides the last bits.
         each_picture = pixels.to(model.device, vae.dtype).split(1)
+        encoded = [vae.encode(picture) for picture in each_picture]
+        # Tiny autoencoders give the latents themselves.
         samples = [
-            _sample(vae.encode(picture), generator)
-            for picture, generator in zip(each_picture, seeded(seeds), strict=True)
+            each.latents if hasattr(each, "latents") else each.latent_dist.sample(generator)
+            for each, generator in zip(encoded, seeded(seeds), strict=True)
         ]
         latents = torch.cat(samples)
         if model.is_xl:
@@ -197,14 +199,6 @@ def _vae(model: Model) -> Iterator[Any]:
             vae.to(torch.float16)
         if model.moves:
             model.pipeline.maybe_free_model_hooks()
-
-
-def _sample(encoded: Any, generator: torch.Generator) -> torch.Tensor:
-    """Draw latents from what a VAE encodes; tiny autoencoders give the latents themselves."""
-    sampled: torch.Tensor = (
-        encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.sample(generator)
-    )
-    return sampled
 
 
 def _statistics(model: Model, latents: torch.Tensor) -> tuple[Any, Any]:

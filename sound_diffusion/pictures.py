@@ -140,9 +140,8 @@ def inspect_sounds(options: PictureOptions) -> Iterator[str]:
         assert matrix is not None
         yield f"{recipe['sound']}, model {recipe['model']}"
         model = job.model
-        yield from statistics_table(
-            compare(matrix(model.width), recipe["feature"], recipe["scaling"], model, job.words)
-        )
+        how = recipe["feature"], recipe["scaling"]
+        yield from statistics_table(compare(matrix(model.width), *how, model, job.words))
 
     yield from each_input(sources, inspect)
 

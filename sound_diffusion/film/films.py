@@ -49,9 +49,8 @@ def make_films(options: FilmOptions) -> Iterator[Path]:
     job = Job.plan(options)
     sounds = [SoundSource(path, job.options) for path in paths]
     with progress_bar(0, "frame", quiet=options.quiet, shard=options.shard) as bar:
-        yield from each_input(
-            list(enumerate(sounds)), lambda numbered: make_film(numbered[1], job, bar, numbered[0])
-        )
+        numbered = list(enumerate(sounds))
+        yield from each_input(numbered, lambda each: make_film(each[1], job, bar, each[0]))
 
 
 def make_film(sound: SoundSource, job: FilmJob, bar: ProgressBar, number: int = 0) -> Iterator[Path]:
@@ -83,12 +82,8 @@ def make_film(sound: SoundSource, job: FilmJob, bar: ProgressBar, number: int = 
     segments = divide(controls, timeline)
     own = [segments[item].frames for item in options.shard.share([each.cost for each in segments], number)]
     run = FilmRun(sound, job, timeline, controls, folder, job.recipe | sound.entries(job.defaults), own)
-    manifest = {
-        "request": run.recipe,
-        "n_samples": timeline.n_samples,
-        "n_frames": len(timeline),
-        "versions": versions(),
-    }
+    manifest = {"request": run.recipe, "n_samples": timeline.n_samples, "n_frames": len(timeline)}
+    manifest["versions"] = versions()
     film_entry = {"path": str(film), "audio": options.audio}  # what it depends on beside its frames
     with entered(folder, manifest, options.shard, wait=options.wait, force=options.force) as finished:
         try:

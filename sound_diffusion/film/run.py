@@ -164,9 +164,8 @@ class FilmRun:
         ends = [self.timeline[index].end for index in range(len(self.timeline))]
         frames = [(self.folder.frame(index), end) for index, end in enumerate(ends)]
         try:
-            contact_sheet(
-                frames, sound_overview(self.sound.stream(warn=False), self.timeline.n_samples), sheet
-            )
+            overview = sound_overview(self.sound.stream(warn=False), self.timeline.n_samples)
+            contact_sheet(frames, overview, sheet)
         except Exception as error:  # whatever matplotlib meets in fonts and caches
             logger.warning("%s: no contact sheet (%s: %s)", path, type(error).__name__, error)
         else:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from sound_diffusion.errors import AudioError, ParameterError, VideoError
 from sound_diffusion.files import whole_file
@@ -161,10 +162,8 @@ def _run_ffmpeg(
         tempfile.TemporaryFile("w+", errors="replace") as messages,
     ):
         # The frames' folder is the working directory, since a % in its name would be taken for a pattern.
-        process = subprocess.Popen(
-            command, cwd=film.frames, stdin=subprocess.PIPE, stdout=progress, stderr=messages
-        )
-        with process:
+        streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": progress, "stderr": messages}
+        with subprocess.Popen(command, cwd=film.frames, **streams) as process:
             try:
                 _write(process, sound)
             except BaseException:
@@ -174,9 +173,8 @@ def _run_ffmpeg(
         messages.seek(0)
         written = [int(count) for count in re.findall(r"^frame=\s*(\d+)", progress.read(), re.MULTILINE)]
         if process.returncode != 0 or written[-1:] != [n_frames]:
-            words = (
-                " ".join(messages.read().splitlines()[-3:]) or f"it ended with status {process.returncode}"
-            )
+            words = " ".join(messages.read().splitlines()[-3:])
+            words = words or f"it ended with status {process.returncode}"
             raise VideoError(
                 f"{path}: ffmpeg failed: {words}",
                 remedy=f"the frames are kept in {film.frames}; the same command tries again",

@@ -6,6 +6,7 @@ key that is a formula holds from its frame to the next key.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Collection, Iterator
@@ -171,20 +172,21 @@ class Schedule:
         frames = [position.frame(variables) for position, _ in self.keys]
         check_ascending([position for position, _ in self.keys], frames)
         # The first frame that each key reaches, counted from the first one that there is.
-        starts = [
-            min(max(math.ceil(frame) - variables.first_frame, 0), variables.n_frames) for frame in frames
-        ]
-        curves = [
-            value.evaluate(evaluation) if isinstance(value, Expression) else None for _, value in self.keys
-        ]
+        n_frames, first = variables.n_frames, variables.first_frame
+        starts = [min(max(math.ceil(frame) - first, 0), n_frames) for frame in frames]
+        curves = {
+            number: value.evaluate(evaluation)
+            for number, (_, value) in enumerate(self.keys)
+            if isinstance(value, Expression)
+        }
         heights = [
-            value if curve is None else curve[min(start, variables.n_frames - 1)]
-            for (_, value), curve, start in zip(self.keys, curves, starts, strict=True)
+            curves[number][min(starts[number], n_frames - 1)] if number in curves else value
+            for number, (_, value) in enumerate(self.keys)
         ]
         values = np.interp(variables.frames, frames, np.array(heights, dtype=np.float64))
-        for curve, start, stop in zip(curves, starts, [*starts[1:], variables.n_frames], strict=True):
-            if curve is not None:
-                values[start:stop] = curve[start:stop]
+        for number, (start, stop) in enumerate(itertools.pairwise([*starts, n_frames])):
+            if number in curves:
+                values[start:stop] = curves[number][start:stop]
         return values
 
 

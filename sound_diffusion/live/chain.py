@@ -84,7 +84,7 @@ def frame_of(options: LiveOptions, index: int, width: int) -> Frame:
 
 
 def samples_needed(options: LiveOptions, index: int, width: int) -> int:
-    """Count the samples of a take that are waited for before frame `index`, of :func:`frame_of`, is painted."""
+    """Count the samples of a take that are waited for before a frame is painted: as :func:`frame_of`."""
     frame, feature = frame_of(options, index, width), get_feature(options.feature)
     end = int(frame.end * SAMPLE_RATE)
     if not feature.windowed:

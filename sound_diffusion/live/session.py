@@ -225,10 +225,9 @@ class Session:
     # --- what the painter says
 
     def _on_ready(self, error: Exception | None) -> None:
-        self._model, self._message = (
-            ("ready", "") if error is None else ("failed", str(error) or type(error).__name__)
-        )
+        self._model = "ready"
         if error is not None:
+            self._model, self._message = "failed", str(error) or type(error).__name__
             logger.error("%s", self._message)
         self._new_take()  # what was said while it loaded is past
         self._tell_state()

@@ -106,8 +106,6 @@ class Statistics:
         while self._waiting and self._waiting[0].sent <= until:
             row = self._waiting.popleft()
             shown = "" if row.shown_ms is None else f"{row.shown_ms:.1f}"
-            when, took = row.sent - self._began, (row.sent - row.heard) * 1000
-            self._file.write(
-                f"{when:.3f},{row.index},{row.painting * 1000:.1f},{took:.1f},{shown},{row.dropped}\n"
-            )
+            when, painting, took = row.sent - self._began, row.painting * 1000, (row.sent - row.heard) * 1000
+            self._file.write(f"{when:.3f},{row.index},{painting:.1f},{took:.1f},{shown},{row.dropped}\n")
         self._file.flush()

@@ -20,10 +20,11 @@ SETTINGS_FILES = (INDEX_FILE, DEFAULTS_FILE, UNET_CONFIG, SCHEDULER_CONFIG)
 
 PIXELS_PER_LATENT = 8
 LCM_STEPS = 4
+NUMBER, TEXT = (int, float), (str,)
 FILM_DEFAULTS = {
     "steps": (int,),
-    "guidance": (int, float),
-    "strength": (int, float),
+    "guidance": NUMBER,
+    "strength": NUMBER,
     "seed_mode": (str,),
     "chain": (str,),
 }
@@ -38,23 +39,19 @@ SAMPLERS = {
 }
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)
-
-
 RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(
         ("steps", "height", "width"),
         (lambda value: type(value) is int and value >= 1, "a whole number from 1 on"),
     ),
-    "guidance": (_is_number, "a number"),
+    "guidance": (lambda value: type(value) in NUMBER, "a number"),
     "scaling": (
         lambda value: isinstance(value, dict) and all(each in SCALINGS for each in value.values()),
         f"an object with values of {', '.join(SCALINGS)}",
     ),
     "sampler": (lambda value: value in tuple(SAMPLERS), f"one of {', '.join(SAMPLERS)}"),
     "window": (
-        lambda value: value is None or (_is_number(value) and value > 0),
+        lambda value: value is None or (type(value) in NUMBER and value > 0),
         "a number of seconds above 0, or null",
     ),
     **dict.fromkeys(

@@ -69,11 +69,8 @@ INERT = (
     "pathlib.PosixPath",
     "pathlib.WindowsPath",
 )
-DICTIONARIES = (
-    "builtins.dict",
-    "collections.defaultdict",
-    "pytorch_lightning.utilities.parsing.AttributeDict",
-)
+ATTRIBUTES = "pytorch_lightning.utilities.parsing.AttributeDict"
+DICTIONARIES = ("builtins.dict", "collections.defaultdict", ATTRIBUTES)
 STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     *((type(name, (_NamedOnly,), {}), name) for name in LIGHTNING_CALLBACKS),
     *((type(name, (_Inert,), {}), name) for name in INERT),

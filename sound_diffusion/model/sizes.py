@@ -39,10 +39,9 @@ def unet_sizes(tensors: Mapping[str, StoredTensor], prefix: str, config: Mapping
             levels.append([])
         else:
             levels[-1].append(block)
-    channels = [shapes[f"input_blocks.{level[0]}.0.out_layers.3.weight"][0] for level in levels if level]
-    depths = [
-        len(_numbers(shapes, f"input_blocks.{level[0]}.1.transformer_blocks.")) for level in levels if level
-    ]
+    blocks = [f"input_blocks.{level[0]}" for level in levels if level]
+    channels = [shapes[f"{block}.0.out_layers.3.weight"][0] for block in blocks]
+    depths = [len(_numbers(shapes, f"{block}.1.transformer_blocks.")) for block in blocks]
     middle = "middle_block.1.transformer_blocks.0.attn2.to_k.weight"
     sizes: dict[str, Any] = {
         "block_out_channels": channels,
@@ -103,9 +102,7 @@ def text_encoder_sizes(
 
 
 def _shapes(tensors: Mapping[str, StoredTensor], prefix: str) -> dict[str, tuple[int, ...]]:
-    return {
-        name.removeprefix(prefix): record.shape for name, record in tensors.items() if name.startswith(prefix)
-    }
+    return {name.removeprefix(prefix): tensors[name].shape for name in tensors if name.startswith(prefix)}
 
 
 def _numbers(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> set[int]:

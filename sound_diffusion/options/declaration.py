@@ -119,9 +119,8 @@ class Option:
             return []
         # A value that begins with a dash would pass for a flag.
         texts = map(str, value if isinstance(value, list) else [value])
-        return [
-            word for t in texts for word in ([f"{self.flag}={t}"] if t.startswith("-") else [self.flag, t])
-        ]
+        pairs = ([f"{self.flag}={t}"] if t.startswith("-") else [self.flag, t] for t in texts)
+        return [word for pair in pairs for word in pair]
 
 
 def option(default: Any, description: str, *flags: str, **details: Any) -> Any:
@@ -205,10 +204,8 @@ def within(lowest: float, highest: float, what: str = "number") -> Check:
 
 def above(lowest: float, highest: float = math.inf) -> Check:
     """Check that a number lies above `lowest`, is finite, and not more than `highest`."""
-    limit = "" if highest == math.inf else f", at most {highest}"
-    return lambda value: (
-        () if lowest < value <= highest and value < math.inf else (f"more than {lowest}{limit}",)
-    )
+    expected = f"more than {lowest}" + ("" if highest == math.inf else f", at most {highest}")
+    return lambda value: () if lowest < value <= highest and value < math.inf else (expected,)
 
 
 def finite(value: float) -> tuple[str, ...]:

@@ -58,8 +58,7 @@ def _tempo(onset_envelope: DoubleArray) -> DoubleArray:
 
 
 def _without_silent_ends(onset_envelope: DoubleArray, hops: IntArray) -> IntArray:
-    strengths = np.array(
-        [onset_envelope[max(hop - NEAR_BEAT, 0) : hop + NEAR_BEAT + 1].max() for hop in hops]
-    )
+    around = [slice(max(hop - NEAR_BEAT, 0), hop + NEAR_BEAT + 1) for hop in hops]
+    strengths = np.array([onset_envelope[near].max() for near in around])
     heard = np.flatnonzero(strengths >= WEAKEST_BEAT * strengths.max(initial=0))
     return hops[heard[0] : heard[-1] + 1] if len(heard) else hops

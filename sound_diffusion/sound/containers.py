@@ -151,9 +151,8 @@ def _skip_id3(data: mmap.mmap) -> int:
     """Where the sound begins behind ID3v2 tags, whose size is in four bytes of seven bits."""
     at = 0
     while data[at : at + 3] == b"ID3" and at + 10 <= len(data):
-        at += 10 + sum(
-            byte << shift for byte, shift in zip(data[at + 6 : at + 10], (21, 14, 7, 0), strict=True)
-        )
+        size = data[at + 6 : at + 10]
+        at += 10 + sum(byte << shift for byte, shift in zip(size, (21, 14, 7, 0), strict=True))
     return at if at < len(data) else 0
 
 

@@ -103,15 +103,9 @@ class Decoder:
         if not part.head and (part.start, part.stop) != (0, self._path.stat().st_size):
             source = f"subfile,,start,{part.start},end,{part.stop},,:{source}"
         filters = ",".join([CONTAINER_CLOCK, *filter(None, [self._filters])])
-        command = [
-            imageio_ffmpeg.get_ffmpeg_exe(),
-            "-nostdin",
-            "-hide_banner",
-            "-nostats",
-            "-v",
-            "level+info",
-        ]
-        command += ["-protocol_whitelist", "file,pipe,subfile", "-threads", "1", "-max_error_rate", "1"]
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-hide_banner", "-nostats"]
+        command += ["-v", "level+info", "-protocol_whitelist", "file,pipe,subfile"]
+        command += ["-threads", "1", "-max_error_rate", "1"]
         command += ["-f", part.format, "-i", "pipe:0"] if part.head else ["-i", source]
         command += ["-map", f"0:a:{self._stream}", "-vn", "-sn", "-dn", "-map_metadata", "-1", "-af", filters]
         self._messages = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
