@@ -57,56 +57,10 @@ def pytest_runtest_protocol(item):
 @pytest.fixture(scope="session")
 def tiny_model_folder(tmp_path_factory):
     """A diffusers folder of the structure of models/cymatics, with random weights and a width of 32."""
-    import torch
-    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from tests.tiny_checkpoints import save_tiny_cymatics
 
-    from sound_diffusion.model.sound_encoder import SoundEncoder
-
-    torch.manual_seed(0)
-    unet = UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(8, 16),
-        layers_per_block=1,
-        norm_num_groups=4,
-        attention_head_dim=4,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=32,
-    )
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8, 8, 8),
-        layers_per_block=1,
-        norm_num_groups=4,
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        latent_channels=4,
-        sample_size=64,
-    )
-    scheduler = DDIMScheduler(
-        beta_schedule="scaled_linear",
-        beta_start=0.00085,
-        beta_end=0.012,
-        prediction_type="v_prediction",
-        rescale_betas_zero_snr=True,
-        timestep_spacing="trailing",
-        clip_sample=False,
-        steps_offset=1,
-    )
-    pipeline = StableDiffusionPipeline(
-        vae=vae,
-        text_encoder=None,
-        tokenizer=None,
-        unet=unet,
-        scheduler=scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    pipeline.save_pretrained(folder)
-    encoder = SoundEncoder(32, channels=(4,), kernels=(4,), strides=(4,), hidden=8, reach=3)
-    torch.nn.init.normal_(encoder.expand.weight)  # it hears nothing to begin with
-    encoder.save_pretrained(folder / "sound_encoder")
+    save_tiny_cymatics(folder)
     declared = {
         "steps": 4,
         "guidance": 2.0,

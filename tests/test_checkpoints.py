@@ -35,15 +35,6 @@ UNET = "model.diffusion_model."
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Small models are faster without threads that wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(autouse=True)
 def no_network(monkeypatch):
     """Make any socket an error, and leave the libraries to think that there is a network."""
 

@@ -31,15 +31,6 @@ STEPS = 3
 SEEDS = (5, 11)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small models are faster without threads that wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module", params=FAMILIES)
 def family(request):
     """A family's name, and its tiny model as this program holds it."""

@@ -111,3 +111,55 @@ def save_checkpoints(pipeline: Any, family: str, folder: Path) -> dict[str, Path
         paths["legacy"] = folder / f"{family}-legacy.ckpt"
         torch.save({"state_dict": tensors} | notes, paths["legacy"], _use_new_zipfile_serialization=False)
     return paths
+
+
+def save_tiny_cymatics(folder: Path) -> None:
+    """Save the parts of a model of the structure of models/cymatics, of random weights and a width of 32."""
+    import diffusers
+
+    from sound_diffusion.model.sound_encoder import SoundEncoder
+
+    torch.manual_seed(0)
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        norm_num_groups=4,
+        attention_head_dim=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=32,
+    )
+    vae = diffusers.AutoencoderKL(
+        block_out_channels=(8, 8, 8, 8),
+        layers_per_block=1,
+        norm_num_groups=4,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        latent_channels=4,
+        sample_size=64,
+    )
+    absent = dict.fromkeys(("text_encoder", "tokenizer", "safety_checker", "feature_extractor"))
+    pipeline = diffusers.StableDiffusionPipeline(
+        vae=vae, unet=unet, scheduler=trailing_scheduler(), **absent, requires_safety_checker=False
+    )
+    pipeline.save_pretrained(folder)
+    encoder = SoundEncoder(32, channels=(4,), kernels=(4,), strides=(4,), hidden=8, reach=3)
+    torch.nn.init.normal_(encoder.expand.weight)  # it hears nothing to begin with
+    encoder.save_pretrained(folder / "sound_encoder")
+
+
+def trailing_scheduler() -> Any:
+    """Build a scheduler like that of models/cymatics."""
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler(
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+        timestep_spacing="trailing",
+        clip_sample=False,
+        steps_offset=1,
+    )
