@@ -139,7 +139,8 @@ class FrameMaker:
         if batched:
             start -= (start - begin) % self._largest_batch
         before = {painted[begin], painted[start - 1]} if start > begin else set()
-        lost = [index for index in before if self._keeps_latents(index) and not self._has_latents(index)]
+        needed = filter(self._keeps_latents, before)
+        lost = any(self.folder.load_latents(index) is None for index in needed)
         return painted[begin if lost else start : stop]
 
     def _before(self, index: int) -> Painted | None:
@@ -216,9 +217,6 @@ class FrameMaker:
         options = self.job.options
         chained = options.over_pictures and (options.chain == "latent" or (options.loop and index == 0))
         return options.cadence > 1 or chained
-
-    def _has_latents(self, index: int) -> bool:
-        return self.folder.load_latents(index) is not None
 
     def _load(self, index: int) -> Painted:
         """Load a frame that was painted."""
