@@ -1,11 +1,14 @@
 """How much faster two processes are than one, with the same bytes, and what is lost when one is killed.
 
-    python -m benchmarks.scaling [--frames 48] [--model auto]
+    python -m benchmarks.scaling [--frames 480] [--model auto] [--only own chained]
 
-Every process has one thread. The frames are of their own (``--mode txt2img``); one process, two shards, and
-two processes that are launched together make them, in turn. Start-up is part of the time: the more frames,
-the less it counts. On a machine that other programs use as well, compare the time of the processors: that of
-the busiest process is what the clock would show if each had a processor of its own.
+Films in frames of their own (``--mode txt2img``), and chained films that are cut every two seconds. Every
+process has one thread to compute with. Left to itself, it uses a core and a half, since it hears and saves
+in threads beside the one that paints; so one process is also kept to a core, beside two shards with a core
+each. Start-up is part of the time, and so is putting the film together, which one process does: the more
+frames, the less the first counts. On a machine that other programs use as well, compare the time of the
+processors: that of the busiest process is what the clock would show if nobody else had its core. At last one
+of two is killed in the middle, and its command repeated.
 """
 
 from __future__ import annotations
@@ -17,8 +20,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import soundfile
@@ -26,90 +30,133 @@ import soundfile
 from sound_diffusion.constants import SAMPLE_RATE
 
 FPS = 12
-
-
-def film(sound: Path, model: str, outdir: Path, *flags: str) -> list[str]:
-    """Return the command that makes a film on one thread."""
-    command = [sys.executable, "audio2video.py", "--path", str(sound), "--model", model, "--device", "cpu"]
-    return [*command, "--fps", str(FPS), "--mode", "txt2img", "--quiet", "--outdir", str(outdir), *flags]
-
-
-def start(command: list[str], **variables: str) -> subprocess.Popen[bytes]:
-    """Start a command on one thread."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"} | variables
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+KINDS = {
+    "own": ("frames of their own", ("--mode", "txt2img")),
+    "chained": ("chained, cut every 24 frames", ("--strength", "where(t % 24 == 0, 1, 0.8)")),
+}
+ONE = "one"  # process, left to itself
+SHARDS = (("--shard", "1/2"), ("--shard", "2/2"))
 
 
 class Taken(NamedTuple):
-    """Seconds of a clock, and of a processor for the process that computed most."""
+    """Seconds of a clock, and of a processor for the process that computed most, with what it had started."""
 
     clock: float
     processor: float
 
-
-def taken(*processes: subprocess.Popen[bytes], began: float) -> Taken:
-    """Wait for processes, which have to succeed, and return the seconds since they began."""
-    most = 0.0
-    for process in processes:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            raise SystemExit(f"{process.args} failed")
-        most = max(most, usage.ru_utime + usage.ru_stime)
-    return Taken(time.monotonic() - began, most)
-
-
-def frames(outdir: Path) -> list[bytes]:
-    """Return the bytes of the frames and of the film in a folder."""
-    return [path.read_bytes() for path in [*sorted(outdir.rglob("frames/*.png")), *outdir.rglob("*.mp4")]]
+    @classmethod
+    def by(cls, *processes: subprocess.Popen[bytes], began: float) -> Self:
+        """Wait for processes, which have to succeed, and return what was taken since they began."""
+        most = 0.0
+        for process in processes:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode != 0:
+                raise SystemExit(f"{process.args} failed")
+            most = max(most, usage.ru_utime + usage.ru_stime)
+        return cls(time.monotonic() - began, most)
 
 
-def main() -> None:
-    """Print seconds, the ratio, and whether the bytes are the same."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--frames", type=int, default=48)
-    parser.add_argument("--model", default="auto")
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        sound = root / "noise.wav"
-        n_samples = arguments.frames * SAMPLE_RATE // FPS
+class Films:
+    """Films of a sound of noise, each in a folder of its own."""
+
+    def __init__(self, root: Path, n_frames: int, model: str, flags: Sequence[str]) -> None:
+        self._root, self._sound = root, root / "noise.wav"
+        self._flags = ["--model", model, "--device", "cpu", "--fps", str(FPS), "--quiet", *flags]
+        n_samples = n_frames * SAMPLE_RATE // FPS
         y = np.random.default_rng(0).uniform(-0.5, 0.5, n_samples) * np.linspace(1, 0, n_samples)
-        soundfile.write(sound, y.astype(np.float32), SAMPLE_RATE)
+        soundfile.write(self._sound, y.astype(np.float32), SAMPLE_RATE)
 
-        def command(outdir: str, *flags: str) -> list[str]:
-            return film(sound, arguments.model, root / outdir, *flags)
+    def start(
+        self, name: str, *flags: str, core: int | None = None, **variables: str
+    ) -> subprocess.Popen[bytes]:
+        """Start a process that makes a film, or its share of it, on one thread, and maybe on one core."""
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"} | variables
+        command = [sys.executable, "audio2video.py", "--path", str(self._sound), *self._flags, *flags]
+        process = subprocess.Popen(
+            [*command, "--outdir", str(self._root / name)],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        if core is not None:  # before it has threads
+            os.sched_setaffinity(process.pid, {core})
+        return process
 
+    def take(self, name: str, flags: Sequence[Sequence[str]], cores: Sequence[int | None]) -> Taken:
+        """Make a film by a process for each share, and return what it took."""
         began = time.monotonic()
-        one = taken(start(command("one")), began=began)
-        began = time.monotonic()
-        shards = [start(command("shards", "--shard", f"{i}/2")) for i in (1, 2)]
-        two = taken(*shards, began=began)
+        each = zip(flags, cores, strict=True)
+        return Taken.by(*[self.start(name, *own, core=core) for own, core in each], began=began)
+
+    def launch(self, name: str) -> Taken:
+        """Make a film by two processes as accelerate starts them, and return what it took."""
         launch = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29577", "WORLD_SIZE": "2"}
         began = time.monotonic()
-        ranks = [start(command("launched"), **launch, RANK=rank, LOCAL_RANK=rank) for rank in ("0", "1")]
-        launched = taken(*ranks, began=began)
-        print(
-            f"{arguments.frames} frames: one process {one.clock:.1f} s, {one.processor:.1f} s of a processor"
-        )
-        for name, took, outdir in (("two shards", two, "shards"), ("two launched", launched, "launched")):
-            same = frames(root / outdir) == frames(root / "one")
-            ratios = [before / now for before, now in zip(one, took, strict=True)]
-            print(
-                f"{name} {took.clock:.1f} s, {ratios[0]:.2f} x; {took.processor:.1f} s of a processor, "
-                f"{ratios[1]:.2f} x; bytes {'the same' if same else 'DIFFER'}"
-            )
+        ranks = [self.start(name, **launch, RANK=rank, LOCAL_RANK=rank) for rank in ("0", "1")]
+        return Taken.by(*ranks, began=began)
 
-        killed, other = (start(command("killed", "--shard", f"{i}/2")) for i in (1, 2))
-        while len(list((root / "killed").rglob("*.png"))) < arguments.frames // 3 and killed.poll() is None:
+    def kill(self, name: str, n_frames: int) -> None:
+        """Make a film by two processes; one is killed when so many frames are there, and started again."""
+        began = time.monotonic()
+        killed, other = (self.start(name, *own) for own in SHARDS)
+        while len(list((self._root / name).rglob("*.png"))) < n_frames and killed.poll() is None:
             time.sleep(0.01)
         killed.send_signal(signal.SIGKILL)
         killed.wait()
-        taken(other, start(command("killed", "--shard", "1/2")), began=began)
-        same = frames(root / "killed") == frames(root / "one")
-        print(f"killed in the middle and repeated: bytes {'the same' if same else 'DIFFER'}")
+        Taken.by(other, self.start(name, *SHARDS[0]), began=began)
+
+    def bytes_of(self, name: str) -> list[bytes]:
+        """Return the bytes of the frames and of the film."""
+        folder = self._root / name
+        return [path.read_bytes() for path in [*sorted(folder.rglob("frames/*.png")), *folder.rglob("*.mp4")]]
+
+    def verdict(self, name: str) -> str:
+        """Say whether the bytes are those of one process."""
+        return f"bytes {'the same' if self.bytes_of(name) == self.bytes_of(ONE) else 'DIFFER'}"
+
+
+def measure(films: Films, n_frames: int) -> None:
+    """Print what one process takes, two, and whether the bytes are the same."""
+
+    def show(what: str, name: str, now: Taken, before: Taken) -> None:
+        ratios = [old / new for old, new in zip(before, now, strict=True)]
+        print(
+            f"{what:<30} {now.clock:7.1f} s, {ratios[0]:.2f} x; {now.processor:7.1f} s of a processor, "
+            f"{ratios[1]:.2f} x; {films.verdict(name)}",
+            flush=True,
+        )
+
+    start = films.take("short", [("--duration", str(1 / FPS))], [None])
+    print(f"a film of one frame: {start.processor:.1f} s of a processor")
+    one = films.take(ONE, [()], [None])
+    show("one process", ONE, one, one)
+    show("two shards", "shards", films.take("shards", SHARDS, [None, None]), one)
+    show("two launched", "launched", films.launch("launched"), one)
+    if hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1:
+        cores = sorted(os.sched_getaffinity(0))[:2]
+        one = films.take("one on a core", [()], cores[:1])
+        show("one process, on a core", "one on a core", one, one)
+        show("two shards, a core each", "a core each", films.take("a core each", SHARDS, cores), one)
+    films.kill("killed", n_frames // 3)
+    print(f"killed in the middle and repeated: {films.verdict('killed')}", flush=True)
+
+
+def main() -> None:
+    """Print the figures for every kind of film."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--frames", type=int, default=480, help="of each film (default: %(default)s)")
+    parser.add_argument("--model", default="auto")
+    parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS))
+    arguments = parser.parse_args()
+    for kind in arguments.only:
+        name, flags = KINDS[kind]
+        print(f"{name}: {arguments.frames} frames, {arguments.frames / FPS:g} s of sound", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            films = Films(Path(folder), arguments.frames, arguments.model, flags)
+            measure(films, arguments.frames)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Films are as long as they should be, play everywhere, and say so when they fail."""
 
+import os
 import re
 import subprocess
 from fractions import Fraction
@@ -215,3 +216,26 @@ def test_a_gif_takes_its_time_in_every_browser(rate, n_frames, sixty_frames, tmp
     assert min(delays) >= 2  # less is shown as if it were ten
     assert sum(delays) == pytest.approx(float(100 * n_frames / rate), abs=2 if rate > 50 else 1)
     assert len(delays) == (n_frames if rate <= 50 else max(1, int(n_frames / rate * 50 + Fraction(1, 2))))
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity") or (os.cpu_count() or 1) < 2, reason="two processors to choose from"
+)
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_the_bytes_do_not_depend_on_the_number_of_processors(suffix, tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    still = rng.integers(0, 256, (128, 256, 3), dtype=np.uint8)
+    for index in range(30):
+        Image.fromarray(np.roll(still, (index * 3, index * 5), (0, 1))).save(folder / f"{index:05d}.png")
+    allowed, made = os.sched_getaffinity(0), []
+    try:
+        for processors in (allowed, {min(allowed)}):
+            os.sched_setaffinity(0, processors)
+            path = tmp_path / f"{len(processors)}{suffix}"
+            encode_film(Film(folder, 30, Fraction(12)), path)
+            made.append(path.read_bytes())
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert made[0] == made[1]

@@ -22,8 +22,11 @@ FRAME_PATTERN = "%05d.png"  # of ffmpeg; more digits are taken when the number n
 BITEXACT = ["-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact"]
 # yuv420p halves the chroma, so that an odd side gets one more row or column of the border's colour.
 EVEN_SIZE = "pad=ceil(iw/2)*2:ceil(ih/2)*2,format=yuv420p"
-H264 = ["-vf", EVEN_SIZE, "-c:v", "libx264", "-crf", "18", "-c:a", "aac", "-b:a", "192k"]
-VP9 = ["-vf", EVEN_SIZE, "-c:v", "libvpx-vp9", "-crf", "24", "-b:v", "0", "-row-mt", "1"]
+THREADS = ["-threads", "4"]  # a number of its own, as the bytes depend on it, and would on that of the cores
+# As like the frames as with x264's own preset and CRF 18, in two thirds of the time and with 9% more bytes.
+X264 = ["-c:v", "libx264", "-preset", "faster", "-crf", "17", *THREADS]
+H264 = ["-vf", EVEN_SIZE, *X264, "-c:a", "aac", "-b:a", "192k"]
+VP9 = ["-vf", EVEN_SIZE, "-c:v", "libvpx-vp9", "-crf", "24", "-b:v", "0", "-row-mt", "1", *THREADS]
 ENCODERS = {
     ".mp4": [*H264, "-movflags", "+faststart", "-f", "mp4"],
     ".mkv": [*H264, "-f", "matroska"],
@@ -85,7 +88,7 @@ def encode_film(film: Film, path: Path) -> None:
     ----------
     film : Film
     path : Path
-        Ends in one of :data:`FILM_SUFFIXES`, which chooses the format: H.264 (CRF 18, yuv420p) with AAC in
+        Ends in one of :data:`FILM_SUFFIXES`, which chooses the format: H.264 (CRF 17, yuv420p) with AAC in
         .mp4 and .mkv, VP9 with Opus in .webm, and .gif without sound, of at most 50 frames a second. It
         appears when it is whole.
 
