@@ -246,3 +246,50 @@ def audio2img(model_loads, tiny_model_folder, tmp_path, capsys):
         return Outcome(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def make(tiny_model_folder, sound, tmp_path, capsys):
+    """Return a function that runs audio2video and returns exit status, lines of stdout and of stderr."""
+    import audio2video
+
+    def run(*flags, path=None, outdir="out"):
+        paths = [str(each) for each in (path if isinstance(path, list) else [path or sound])]
+        argv = [
+            "--path",
+            *paths,
+            "--model",
+            str(tiny_model_folder),
+            "--outdir",
+            str(tmp_path / outdir),
+            "--quiet",
+        ]
+        code = audio2video.main([*argv, "--device", "cpu", *map(str, flags)])
+        captured = capsys.readouterr()
+        return code, captured.out.splitlines(), captured.err.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def start_picture(tmp_path):
+    from PIL import Image
+
+    path = tmp_path / "start.png"
+    Image.effect_noise((80, 64), 60).convert("RGB").save(path)
+    return path
+
+
+@pytest.fixture
+def page(tiny_model, tiny_model_folder, tmp_path):
+    """A page that is connected, with the tiny model ready."""
+    from tests.live_pages import Page, serving, tiny_options
+
+    options = tiny_options(tiny_model_folder, tmp_path)
+    with serving(options, load=lambda: tiny_model) as (address, _), Page(address) as page:
+        yield page.wait_until_ready()

@@ -1,9 +1,7 @@
 """Live: what is heard is painted, by the newest sound, over a socket, and can be painted again."""
 
-import json
 import os
 import re
-import shlex
 import signal
 import struct
 import subprocess
@@ -15,117 +13,18 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-import soundfile
 from PIL import Image
 
-from sound_diffusion.cli import Parser
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.errors import ModelError
 from sound_diffusion.film import painter as film_painter
 from sound_diffusion.film.noise import Circle, Walk
-from sound_diffusion.film.timeline import Timeline, features_at
 from sound_diffusion.formulas.schedules import parse_schedule
-from sound_diffusion.formulas.variables import Variables
 from sound_diffusion.job import Job
 from sound_diffusion.live import chain, painter
-from sound_diffusion.live.chain import Chain, frame_of, samples_needed
-from sound_diffusion.live.hearing import RingBuffer, Take
-from sound_diffusion.live.recorded import Change, Recorded, film_command
-from sound_diffusion.options import FilmOptions, LiveOptions, options_of
+from sound_diffusion.live.chain import Chain, frame_of
 from tests.live_pages import PATIENCE, RATE, Page, noise, serving, tiny_options
-from tests.repainting import repaint
-
-
-@pytest.fixture
-def page(tiny_model, tiny_model_folder, tmp_path):
-    """A page that is connected, with the tiny model ready."""
-    options = tiny_options(tiny_model_folder, tmp_path)
-    with serving(options, load=lambda: tiny_model) as (address, _), Page(address) as page:
-        yield page.wait_until_ready()
-
-
-# --- the ring buffer and the hearing
-
-
-def test_a_ring_keeps_the_newest_samples(rng):
-    ring, stream = RingBuffer(100), rng.standard_normal(1000).astype(np.float32)
-    for start, stop in ((0, 30), (30, 90), (90, 91), (91, 350), (350, 1000)):
-        ring.write(stream[start:stop])
-        assert ring.n_written == stop
-        first = max(0, stop - 100)
-        assert (ring.read(first, stop) == stream[first:stop]).all()
-    assert (ring.read(950, 1020) == np.append(stream[950:], np.zeros(20))).all()
-    assert not ring.read(880, 900).any()  # gone
-    assert not ring.read(-20, 0).any()
-    assert len(ring.read(5, 5)) == 0
-
-
-def test_who_waits_for_samples_is_woken():
-    ring = RingBuffer(10)
-    assert not ring.wait(1, 0.01)
-    threading.Timer(0.05, ring.write, [np.zeros(3, dtype=np.float32)]).start()
-    assert ring.wait(3, PATIENCE)
-
-
-@pytest.mark.parametrize("rate", [16_000, 44_100, 48_000])
-def test_a_tone_keeps_its_pitch_and_its_clock(rate):
-    take, t = Take(rate), np.arange(2 * rate) / rate
-    tone = (0.5 * np.sin(2 * np.pi * 1000 * t)).astype(np.float32)
-    for at in range(0, len(tone), 480):
-        take.hear(7 + at / rate, tone[at : at + 480])
-    heard = take.sound.read(SAMPLE_RATE // 2, 3 * SAMPLE_RATE // 2)
-    expected = 0.5 * np.sin(2 * np.pi * 1000 * (np.arange(SAMPLE_RATE) / SAMPLE_RATE + 0.5))
-    assert np.abs(heard - expected).max() < 1e-3
-    assert (heard * 2**23 == np.rint(heard * 2**23)).all()  # what FLAC keeps
-    assert take.moment(SAMPLE_RATE).clock == pytest.approx(8, abs=1e-6)
-    assert take.sound.n_written > 1.94 * SAMPLE_RATE  # what the resampler holds back
-
-
-def test_after_a_gap_the_clock_goes_on_with_the_present():
-    take = Take(SAMPLE_RATE)
-    take.hear(1.0, np.zeros(4410, dtype=np.float32))
-    take.hear(60.0, np.zeros(4410, dtype=np.float32))
-    assert take.moment(4410).clock == pytest.approx(1.1)
-    assert take.moment(8820).clock == pytest.approx(60.1)
-    assert take.sound.n_written == 8820
-
-
-# --- the chain of pictures
-
-
-def test_a_frame_hears_what_the_frame_of_a_film_hears(tiny_model_folder, tmp_path, rng):
-    options = tiny_options(tiny_model_folder, tmp_path, window=Fraction(1, 4), fps=Fraction(30))
-    y = (0.1 * rng.standard_normal(SAMPLE_RATE)).astype(np.float32)
-    timeline = Timeline(n_samples=len(y), fps=options.fps, window=options.window, seed_mode="increment")
-    chain = Chain(_Width(32), _Array(y), options.fps)
-    for (frame, expected), _ in zip(features_at(iter([y]), timeline, "fft", 32), range(20), strict=False):
-        live = frame_of(options, frame.index, 32)
-        assert live == frame
-        assert (chain._feature(live, options) == expected).all()
-        assert samples_needed(options, frame.index, 32) <= int(frame.end * SAMPLE_RATE) + SAMPLE_RATE // 40
-
-
-class _Width:
-    def __init__(self, width):
-        self.width = width
-
-
-class _Array:
-    def __init__(self, samples):
-        self.samples = samples
-
-    def read(self, first, stop):
-        padded = np.concatenate([np.zeros(200_000, np.float32), self.samples, np.zeros(200_000, np.float32)])
-        return padded[first + 200_000 : stop + 200_000]
-
-
-@pytest.mark.parametrize("feature", ["waveform", "cqt", "mfcc"])
-def test_no_feature_waits_for_the_future(tiny_model_folder, tmp_path, feature):
-    options = tiny_options(tiny_model_folder, tmp_path, feature=feature)
-    frame = frame_of(options, 40, 32)
-    assert samples_needed(options, 40, 32) <= int(frame.end * SAMPLE_RATE) + SAMPLE_RATE // 40
-    assert frame.moments[0] < int(frame.end * SAMPLE_RATE)
-
+from tests.repainting import WholeSound
 
 # --- over the socket
 
@@ -258,7 +157,7 @@ def test_noise_goes_on_as_in_a_film_over_frames_that_were_dropped(
     drawn = []
     monkeypatch.setattr(chain, "FilmPainter", lambda *all_: _Recording(all_[3].noise, drawn))
     job = Job.plan(tiny_options(tiny_model_folder, tmp_path, seed=7, **flags))
-    painting = Chain(tiny_model, _Array(np.zeros(9 * SAMPLE_RATE, np.float32)), job.options.fps)
+    painting = Chain(tiny_model, WholeSound(np.zeros(9 * SAMPLE_RATE, np.float32)), job.options.fps)
     indices = [0, 1, 4, 5, 30, 59, 60, 61, 90, 120]
     for index in indices:
         painting.paint(index, job)
@@ -295,7 +194,7 @@ def test_what_is_forgotten_is_not_encoded(
     encode = film_painter.encode_pictures
     monkeypatch.setattr(film_painter, "encode_pictures", lambda *all_: encoded.append(1) or encode(*all_))
     job = Job.plan(tiny_options(tiny_model_folder, tmp_path, strength=strength, zoom=1.1))
-    painting = Chain(tiny_model, _Array(np.zeros(SAMPLE_RATE, np.float32)), job.options.fps)
+    painting = Chain(tiny_model, WholeSound(np.zeros(SAMPLE_RATE, np.float32)), job.options.fps)
     for index in range(3):
         painting.paint(index, job)
     assert len(encoded) == n_encoded
@@ -308,7 +207,7 @@ def test_noise_moves_with_the_camera_once_it_has_moved(tiny_model, tiny_model_fo
         "paint_latents",
         lambda *args, **more: noises.append(more["noise"]) or paint_latents(*args, **more),
     )
-    sound = _Array(np.zeros(SAMPLE_RATE, np.float32))
+    sound = WholeSound(np.zeros(SAMPLE_RATE, np.float32))
     jobs = [Job.plan(tiny_options(tiny_model_folder, tmp_path, strength=0.5, zoom=z)) for z in (1, 1.1, 1)]
     painting = Chain(tiny_model, sound, jobs[0].options.fps)
     for index, job in enumerate([*jobs, jobs[2]]):
@@ -432,115 +331,6 @@ def test_the_page_says_so_while_the_model_loads(tiny_model, tiny_model_folder, t
         assert not page.pictures
         page.play_until(1)
         assert page.pictures[0][1] > 0.3  # what was said before is past
-
-
-# --- recording
-
-
-def test_a_recording_is_painted_again_to_the_same_pictures(page, tiny_model, tmp_path):
-    moving = {"seed_mode": "walk", "walk_rate": "1 + 3*loudness"}
-    page.start(zoom="1 + 0.1*low", strength="0.5 + 0.2*smooth(onset, 0.3)", **moving)
-    page.play(noise(0.3))
-    page.say("record", on=True)
-    page.wait_for(lambda page: page.state["recording"])
-    page.play_until(3, seed=1)
-    page.say("settings", settings={"strength": 0.6, "seed": 5, "window": 0.2})
-    page.wait_for(lambda page: page.state["settings"]["seed"] == 5)
-    page.play_until(3, seed=2)
-    page.say("record", on=False)
-    told = page.wait_for(lambda page: [each for each in page.all("recording") if each["film"]])[-1]
-    [folder] = (tmp_path / "live").iterdir()
-    assert told["folder"] == str(folder)
-    assert soundfile.info(folder / f"{folder.name}.flac").subtype == "PCM_24"
-    session = json.loads((folder / "session.json").read_text())
-    pictures = list(repaint(folder, tiny_model))
-    assert [painted.frame.index for painted in pictures] == session["frames"]
-    assert len(session["settings"]) == 2
-    for painted in pictures:
-        live = Image.open(folder / "frames" / f"{painted.frame.index:05d}.png")
-        assert (np.asarray(live) == np.asarray(painted.picture)).all()
-    _check_command(told, folder)
-
-
-def _check_command(told, folder):
-    """The command makes a film of what was heard, with the settings as they were over time."""
-    script, *words = shlex.split(told["command"])[1:]
-    options = Parser(FilmOptions).read(words)
-    assert script == "audio2video.py"
-    assert options.paths == (folder / f"{folder.name}.flac",)
-    assert re.fullmatch(r"0:\(0.5 \+ .*\), \d+:\(0.6\)", str(options.strength))
-    assert str(options.zoom) == "1 + 0.1*low"
-    assert (options.seed_mode, str(options.walk_rate)) == ("walk", "1 + 3*loudness")
-    assert "--seed" in told["message"]
-    assert "--window" in told["message"]
-
-
-def test_a_recording_without_a_picture_leaves_nothing(page, tmp_path):
-    page.start()
-    page.say("record", on=True)
-    page.say("record", on=False)
-    told = page.wait_for(lambda page: page.all("recording"))[-1]
-    assert "nothing was painted" in told["message"]
-    assert not list((tmp_path / "live").iterdir())
-
-
-@pytest.mark.parametrize(("declared", "steps"), [({}, 4), ({"steps": 1}, 2)])
-def test_the_film_has_no_fewer_steps_than_the_model_declares(
-    tiny_model, tiny_model_folder, tmp_path, declared, steps
-):
-    options = tiny_options(tiny_model_folder, tmp_path, steps=2, strength=0.5)
-    sound = tmp_path / "take.flac"
-    soundfile.write(sound, np.zeros(100), SAMPLE_RATE)
-    defaults = replace(tiny_model.defaults, film=declared)
-    command, constant = film_command(Recorded(Fraction(30), [0], [Change(0, options)]), sound, defaults)
-    assert f"--ddim_steps {steps} " in command
-    assert not constant
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "expected", "constant"),
-    [
-        ("strength", [0.4, 0.6, 0.5], [*[0.4] * 7, *[0.6] * 7, *[0.5] * 2], []),
-        (
-            "zoom",
-            ["1 + t/100", 1.5, "1.5 - t/100"],
-            [1, 1.01, 1.02, 1.03, 1.04, 1.05, 1.06, *[1.5] * 7, 1.36],
-            [],
-        ),
-        ("gain", ["0:(1), 60:(2)", 3, 3], 3.0, ["--gain"]),
-        ("text_weight", [None, 0.25, 0.25], 0.25, ["--text-weight"]),
-        ("seed_mode", ["fixed", "random", "random"], "random", ["--seed-mode"]),
-        ("color_coherence", ["LAB", "none", "none"], "none", ["--color-coherence"]),
-        ("strength", [f"{n}/1000 + 0.1*onset" for n in range(600)], "0/1000 + 0.1*onset", ["--strength"]),
-        ("strength", [n / 1000 for n in range(1000)], [*[0.0] * 7, 0.001], []),
-    ],
-)
-def test_what_was_changed_is_in_the_film_at_its_time(tmp_path, tiny_model, name, values, expected, constant):
-    sound = tmp_path / "take.flac"
-    sound.touch()
-    options = tiny_options("cymatics", tmp_path, steps=2, strength=0.4, seed_mode="fixed")
-    options = replace(options, textprompt="a planet" if name == "text_weight" else None)
-    declared = next(each for each in options_of(LiveOptions) if each.name == name)
-    changes = [
-        Change(7 * number, options.with_changed(**{name: value and declared.kind(str(value))}))
-        for number, value in enumerate(values)
-    ]
-    recorded = Recorded(Fraction(30), [change.frame for change in changes], changes)
-    command, told = film_command(recorded, sound, tiny_model.defaults)
-    assert told == constant
-    made = getattr(Parser(FilmOptions).read(shlex.split(command)[2:]), name)
-    if isinstance(expected, list):
-        numbers = made.evaluate(Variables(len(values) * 7, Fraction(30)))
-        assert numbers[: len(expected)] == pytest.approx(expected)
-    else:
-        assert str(made) == str(expected)
-
-
-def test_recording_waits_for_sound(page):
-    page.say("record", on=True)
-    refused = page.wait_for(lambda page: page.all("refused"))[-1]
-    assert refused["setting"] == "record"
-    assert not page.state["recording"]
 
 
 def test_a_statistics_file(tiny_model, tiny_model_folder, tmp_path):
