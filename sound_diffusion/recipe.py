@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sound_diffusion.bending import Bend
 from sound_diffusion.errors import OutputError, ParameterError, SoundDiffusionError
-from sound_diffusion.film.prompts import PromptSchedule
+from sound_diffusion.formulas.prompts import PromptSchedule
 from sound_diffusion.formulas.schedules import Schedule
 from sound_diffusion.installation import as_typed
 from sound_diffusion.model.find import CHECKPOINT_SUFFIXES, find_model

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sound_diffusion.bending import parse_bend
 from sound_diffusion.cli import Parser
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.film.prompts import read_prompts
+from sound_diffusion.formulas.prompts import read_prompts
 from sound_diffusion.formulas.schedules import Limits, parse_schedule
 from sound_diffusion.options import (
     SCRIPTS,

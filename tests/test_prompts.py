@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.film.prompts import Prompt, PromptStep, read_prompts
+from sound_diffusion.formulas.prompts import Prompt, PromptStep, read_prompts
 from sound_diffusion.formulas.variables import Variables
 from sound_diffusion.interpolation import interpolate, slerp
 

@@ -13,8 +13,8 @@ from sound_diffusion.conditioning import Words
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.camera import Feedback, Motion
 from sound_diffusion.film.noise import NoisePath, noise_path
-from sound_diffusion.film.prompts import PromptStep
 from sound_diffusion.film.timeline import Frame, Timeline
+from sound_diffusion.formulas.prompts import PromptStep
 from sound_diffusion.formulas.schedules import Schedule
 from sound_diffusion.formulas.variables import TIME_VARIABLES, Series, Variables, no_beats, read_series
 from sound_diffusion.options.films import SCHEDULED, FilmOptions

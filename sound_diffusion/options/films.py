@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 from sound_diffusion.errors import ParameterError, shorten
 from sound_diffusion.film.camera import BORDERS
 from sound_diffusion.film.colors import COLOR_SPACES
-from sound_diffusion.film.prompts import PromptSchedule, read_prompts
+from sound_diffusion.formulas.prompts import PromptSchedule, read_prompts
 from sound_diffusion.formulas.schedules import Limits, Schedule, Scheduled, parse_schedule
 from sound_diffusion.interpolation import INTERPOLATIONS
 from sound_diffusion.model.defaults import ModelDefaults
