@@ -26,6 +26,7 @@ from sound_diffusion.options.declaration import (
     above,
     at_least,
     finite,
+    fraction,
     option,
     options_of,
     within,
@@ -78,14 +79,11 @@ beside_option = partial(picture_option, group="text", needs=("textprompt|prompts
 share_option = partial(
     beside_option, None, "0: the sound alone; 1: the text alone (default: 0.5 beside a sound)"
 )
-scale_option = partial(
-    picture_option,
-    None,
-    "scale of classifier-free guidance (default: the model's)",
-    "--scale",
-    group="model",
-)
 model_option = partial(picture_option, group="model")
+scale_option = partial(
+    model_option, None, "scale of classifier-free guidance (default: the model's)", "--scale"
+)
+fps_option = partial(picture_option, parse=fraction, label="{} frames a second (--fps)")
 _file_option = partial(model_option, metavar="FILE", check=is_file)
 _pixels_option = partial(model_option, metavar="PIXELS", check=_is_size)
 _bytes_option = partial(option, group="model", decides="bytes")

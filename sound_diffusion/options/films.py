@@ -20,6 +20,7 @@ from sound_diffusion.model.defaults import ModelDefaults
 from sound_diffusion.options.between import NEWER, PACE, BetweenFrames
 from sound_diffusion.options.common import (
     count_option,
+    fps_option,
     is_file,
     paths_option,
     picture_option,
@@ -58,12 +59,8 @@ class FilmOptions(BetweenFrames):
 
     paths: tuple[Path, ...] = paths_option("sounds", "--path")
     outdir: Path | None = option(Path("outputs/audio2video-samples"), "folder for runs", metavar="FOLDER")
-    fps: Fraction = picture_option(
-        Fraction(12),
-        "frames a second: a number or a fraction such as 24000/1001",
-        parse=fraction,
-        check=above(0, 1000),
-        label="{} frames a second (--fps)",
+    fps: Fraction = fps_option(
+        Fraction(12), "frames a second: a number or a fraction such as 24000/1001", check=above(0, 1000)
     )
     strength: Scheduled | None = scheduled(
         picture_option,

@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Self
 
 from sound_diffusion.film.noise import SEED_MODES
 from sound_diffusion.model.defaults import ModelDefaults
-from sound_diffusion.options.common import picture_option
-from sound_diffusion.options.declaration import above, at_least, fraction, option, values_of, within
+from sound_diffusion.options.common import fps_option, picture_option
+from sound_diffusion.options.declaration import above, at_least, option, values_of, within
 from sound_diffusion.options.films import FilmOptions
 
 PAGE = "page"
@@ -34,12 +34,8 @@ class LiveOptions(FilmOptions):
     )  # fmt: skip
 
     outdir: Path | None = option(Path("outputs/live"), "folder for what is recorded", metavar="FOLDER")
-    fps: Fraction = picture_option(
-        Fraction(30),
-        "the most frames a second, and what t counts",
-        parse=fraction,
-        check=above(0, 120),
-        label="{} frames a second (--fps)",
+    fps: Fraction = fps_option(
+        Fraction(30), "the most frames a second, and what t counts", check=above(0, 120)
     )
     seed_mode: str | None = picture_option(
         None,
