@@ -8,3 +8,5 @@ LARGEST_SEED = 2**63 - 1  # that torch takes
 DEVICES = ("auto", "cuda", "mps", "cpu")
 PRECISIONS = ("auto", "full", "autocast")
 RUNTIMES = ("auto", "torch", "onnx")
+SEED_MODES = ("increment", "fixed", "random", "ladder", "alternate", "walk", "circle")
+SHORTEST_LOOP = 2  # frames

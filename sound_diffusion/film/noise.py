@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from sound_diffusion.options import FilmOptions
     from sound_diffusion.settings import PaintSettings
 
-SEED_MODES = ("increment", "fixed", "random", "ladder", "alternate", "walk", "circle")
-MOVING = ("walk", "circle")  # whose noise goes on from frame to frame
 KEPT = 8  # noises that are not drawn anew
 
 

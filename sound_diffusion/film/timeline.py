@@ -13,11 +13,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from sound_diffusion.constants import LARGEST_SEED, N_ROWS, SAMPLE_RATE
+from sound_diffusion.constants import LARGEST_SEED, N_ROWS, SAMPLE_RATE, SHORTEST_LOOP
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.keys import Keys
 from sound_diffusion.options import FilmOptions, verify
-from sound_diffusion.options.between import SHORTEST_LOOP
 from sound_diffusion.sound.features import extract_at, get_feature
 from sound_diffusion.typing import FloatArray, IntArray
 

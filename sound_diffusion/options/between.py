@@ -8,16 +8,15 @@ from fractions import Fraction
 from functools import partial
 from typing import Any
 
+from sound_diffusion.constants import SEED_MODES, SHORTEST_LOOP
 from sound_diffusion.errors import ParameterError, shorten
 from sound_diffusion.film.keys import SPACINGS
-from sound_diffusion.film.noise import SEED_MODES
 from sound_diffusion.formulas.schedules import Limits, Scheduled
 from sound_diffusion.options.common import Options, picture_option, scheduled
 from sound_diffusion.options.declaration import above, at_least, fraction
 
 NEWER = "0.2.0"
 WALK_RATE = 1.0  # seeds a second
-SHORTEST_LOOP = 2  # frames
 PACE = Limits(0)
 
 _option = partial(picture_option, group="from frame to frame", since=NEWER)

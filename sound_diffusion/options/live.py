@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from sound_diffusion.film.noise import SEED_MODES
+from sound_diffusion.constants import SEED_MODES
 from sound_diffusion.model.defaults import ModelDefaults
 from sound_diffusion.options.common import fps_option, picture_option
 from sound_diffusion.options.declaration import above, at_least, option, values_of, within
