@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sound_diffusion.film.camera import BORDERS, Feedback, Motion, add_noise, feed_back, move, sharpen
-from sound_diffusion.film.colors import COLOR_SPACES, from_lab, match_colors, to_lab
+from sound_diffusion.film.colors import COLOR_SPACES, from_lab, histograms, match_colors, to_lab
 
 
 def picture_of(pixels):
@@ -112,9 +112,9 @@ def test_what_is_symmetric_stays_so(rng):
 
 
 def test_nothing_done_is_the_picture_itself(picture):
-    assert feed_back(picture, Feedback(), picture) is picture
+    assert feed_back(picture, Feedback()) is picture
     assert move(picture, Motion()) is picture
-    assert match_colors(picture, picture, "LAB", 0.0) is picture
+    assert match_colors(picture, histograms(picture, "LAB"), "LAB", 0.0) is picture
 
 
 @settings(deadline=None, max_examples=60)
@@ -145,7 +145,7 @@ def scikit_image(channel, reference):
 
 def test_rgb_is_matched_as_scikit_image_does(picture, rng):
     reference = picture_of(rng.normal((90, 140, 60), (20, 30, 10), (50, 60, 3)).clip(0, 255))
-    matched = pixels_of(match_colors(picture, reference, "RGB", 1.0))
+    matched = pixels_of(match_colors(picture, histograms(reference, "RGB"), "RGB", 1.0))
     for channel in range(3):
         expected = scikit_image(pixels_of(picture)[..., channel], pixels_of(reference)[..., channel])
         np.testing.assert_allclose(matched[..., channel], expected, atol=0.51)
@@ -153,7 +153,7 @@ def test_rgb_is_matched_as_scikit_image_does(picture, rng):
 
 def test_lab_is_matched_in_lab(picture, rng):
     reference = picture_of(rng.normal((120, 100, 90), (20, 20, 20), (50, 60, 3)).clip(0, 255))
-    matched = to_lab(np.asarray(match_colors(picture, reference, "LAB", 1.0)))
+    matched = to_lab(np.asarray(match_colors(picture, histograms(reference, "LAB"), "LAB", 1.0)))
     wanted = to_lab(np.asarray(reference))
     for share in (10, 50, 90):
         np.testing.assert_allclose(
@@ -161,26 +161,28 @@ def test_lab_is_matched_in_lab(picture, rng):
         )
 
 
-@pytest.mark.parametrize("space", COLOR_SPACES)
+@pytest.mark.parametrize("space", COLOR_SPACES[1:])
 def test_its_own_colours_change_nothing(picture, space):
     again = picture
     for _ in range(3):
-        again = match_colors(again, picture, space, 1.0)
+        again = match_colors(again, histograms(picture, space), space, 1.0)
     np.testing.assert_array_equal(pixels_of(again), pixels_of(picture))
 
 
 @pytest.mark.parametrize("space", ["LAB", "HSV", "RGB"])
 def test_half_of_the_way(space):
     dark, light = (picture_of(np.full((8, 8, 3), level)) for level in (40, 200))
-    half = pixels_of(match_colors(dark, light, space, 0.5)).mean()
-    whole = pixels_of(match_colors(dark, light, space, 1.0)).mean()
+    half = pixels_of(match_colors(dark, histograms(light, space), space, 0.5)).mean()
+    whole = pixels_of(match_colors(dark, histograms(light, space), space, 1.0)).mean()
     assert whole == pytest.approx(200, abs=2)
     assert 90 < half < 130
 
 
 @pytest.mark.parametrize("level", [0, 255])
 def test_a_black_or_white_reference(picture, level):
-    matched = pixels_of(match_colors(picture, picture_of(np.full((9, 9, 3), level)), "LAB", 1.0))
+    matched = pixels_of(
+        match_colors(picture, histograms(picture_of(np.full((9, 9, 3), level)), "LAB"), "LAB", 1.0)
+    )
     assert np.abs(matched - level).max() <= 3
 
 
@@ -213,10 +215,7 @@ def test_noise_has_deforums_deviation():
     assert add_noise(grey, 0.065, seed=3).tobytes() != add_noise(grey, 0.065, seed=4).tobytes()
 
 
-def test_the_order_is_deforums(picture, rng):
-    reference = picture_of(rng.integers(0, 256, (10, 10, 3)))
-    feedback = Feedback(Motion(zoom=1.1, angle=2), "wrap", "LAB", 0.8, sharpen=0.2, noise=0.05, seed=9)
-    by_hand = match_colors(move(picture, feedback.motion, "wrap"), reference, "LAB", 0.8)
-    by_hand = add_noise(sharpen(by_hand, 0.2), 0.05, 9)
-    assert feed_back(picture, feedback, reference).tobytes() == by_hand.tobytes()
-    assert feed_back(picture, feedback, None).tobytes() != by_hand.tobytes()
+def test_the_order_is_deforums(picture):
+    feedback = Feedback(Motion(zoom=1.1, angle=2), "wrap", sharpen=0.2, noise=0.05, seed=9)
+    by_hand = add_noise(sharpen(move(picture, feedback.motion, "wrap"), 0.2), 0.05, 9)
+    assert feed_back(picture, feedback).tobytes() == by_hand.tobytes()

@@ -1,4 +1,4 @@
-"""What happens to a frame before the next one is painted over it: motion, colours, sharpening, noise.
+"""What happens to a frame before the next one is painted over it: motion, sharpening, noise.
 
 Meaning, units and order are those of Deforum. Every function is one of a picture and of numbers, and returns
 the picture itself where the numbers say that nothing happens.
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sound_diffusion.film.colors import match_colors
 from sound_diffusion.typing import DoubleArray
 
 if TYPE_CHECKING:
@@ -84,10 +83,6 @@ class Feedback:
     motion : Motion
     border : {"replicate", "wrap", "reflect"}
         What comes in from outside of the picture.
-    color_space : {"none", "RGB", "HSV", "LAB"}
-        In which the colours are brought back to those of a reference.
-    color_strength : float
-        In [0, 1]: how far.
     sharpen : float
         At least 0: amount of an unsharp mask.
     noise : float
@@ -98,8 +93,6 @@ class Feedback:
 
     motion: Motion = Motion()
     border: str = "replicate"
-    color_space: str = "none"
-    color_strength: float = 1.0
     sharpen: float = 0.0
     noise: float = 0.0
     seed: int = 0
@@ -107,10 +100,10 @@ class Feedback:
     @property
     def changes(self) -> bool:
         """Whether anything happens."""
-        return not self.motion.is_still or self.color_space != "none" or self.sharpen > 0 or self.noise > 0
+        return not self.motion.is_still or self.sharpen > 0 or self.noise > 0
 
 
-def feed_back(picture: Image.Image, feedback: Feedback, reference: Image.Image | None) -> Image.Image:
+def feed_back(picture: Image.Image, feedback: Feedback) -> Image.Image:
     """Prepare a frame for being painted over, in Deforum's order.
 
     Parameters
@@ -118,8 +111,6 @@ def feed_back(picture: Image.Image, feedback: Feedback, reference: Image.Image |
     picture : PIL.Image.Image
         RGB.
     feedback : Feedback
-    reference : PIL.Image.Image or None
-        Whose colours are kept, RGB. None: none are.
 
     Returns
     -------
@@ -127,8 +118,6 @@ def feed_back(picture: Image.Image, feedback: Feedback, reference: Image.Image |
         RGB, of the same size.
     """
     moved = move(picture, feedback.motion, feedback.border)
-    if reference is not None:
-        moved = match_colors(moved, reference, feedback.color_space, feedback.color_strength)
     return add_noise(sharpen(moved, feedback.sharpen), feedback.noise, feedback.seed)
 
 

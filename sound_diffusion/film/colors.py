@@ -1,10 +1,12 @@
-"""Colours over a film: kept near those of a reference, by histograms.
+"""Colours over a film: kept near those that it begins with, by histograms.
 
 All is done in floating point: conversion to 8-bit LAB and back for every frame of a film turns it blue.
 """
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -32,13 +34,77 @@ XYZ_OF_RGB = np.array(
 LAB_KNEE = 6 / 29  # where the cube root of CIE 1976 becomes a straight line
 
 
-def match_colors(picture: Image.Image, reference: Image.Image, space: str, strength: float) -> Image.Image:
-    """Give a picture the colours of another, by matching the histogram of every channel.
+class Coherence:
+    """Brings the frames of a film back to the colours of its first second.
+
+    Not to those of the first frame, of which nothing has been heard yet; and each after it is painted, as
+    what is painted over a frame of other colours changes the more.
 
     Parameters
     ----------
-    picture, reference : PIL.Image.Image
-        RGB; their sizes may differ.
+    space : {"LAB", "HSV", "RGB"}
+    strength : float
+        In [0, 1].
+    first : sequence of int
+        The frames of the first second that are painted, ascending.
+    load : callable, optional
+        Returns one of these that an earlier run has made.
+    """
+
+    def __init__(
+        self,
+        space: str,
+        strength: float,
+        first: Sequence[int],
+        load: Callable[[int], Image.Image] | None = None,
+    ) -> None:
+        self.space, self.strength, self.first = space, strength, first
+        self._load = load
+        self._seen: dict[int, IntArray] = {}
+        self._looking = threading.Lock()  # frames are decoded by two threads
+
+    def match(self, picture: Image.Image, index: int) -> Image.Image:
+        """Give a frame the colours of the first second, or remember its own if it belongs to it.
+
+        Parameters
+        ----------
+        picture : PIL.Image.Image
+            RGB.
+        index : int
+            Of the frame. All of the first second that are painted have come before a later one.
+        """
+        if index > self.first[-1]:
+            return match_colors(picture, self._wanted(), self.space, self.strength)
+        if index in self.first:
+            with self._looking:
+                self._seen[index] = histograms(picture, self.space)
+        return picture
+
+    def _wanted(self) -> IntArray:
+        with self._looking:
+            if self._load is not None:
+                for index in (index for index in self.first if index not in self._seen):
+                    self._seen[index] = histograms(self._load(index), self.space)
+            wanted: IntArray = np.sum(list(self._seen.values()), axis=0)
+            return wanted
+
+
+def histograms(picture: Image.Image, space: str) -> IntArray:
+    """Count the values of every channel of a picture in a colour space: (3, 256)."""
+    pixels = _to_space(np.asarray(picture), space)
+    channels = enumerate(CHANNEL_RANGES[space])
+    return np.stack([_histogram(pixels[..., channel], limits) for channel, limits in channels])
+
+
+def match_colors(picture: Image.Image, wanted: IntArray, space: str, strength: float) -> Image.Image:
+    """Give a picture other colours, by matching the histogram of every channel.
+
+    Parameters
+    ----------
+    picture : PIL.Image.Image
+        RGB.
+    wanted : np.ndarray [shape=(3, 256), dtype=int64]
+        From :func:`histograms`, of one picture or the sum of several.
     space : {"none", "LAB", "HSV", "RGB"}
         Whose channels are matched, each by itself.
     strength : float
@@ -53,19 +119,19 @@ def match_colors(picture: Image.Image, reference: Image.Image, space: str, stren
         return picture
     from PIL import Image
 
-    pixels, wanted = (_to_space(np.asarray(each), space) for each in (picture, reference))
+    pixels = _to_space(np.asarray(picture), space)
     for channel, limits in enumerate(CHANNEL_RANGES[space]):
-        pixels[..., channel] += strength * _shifts(pixels[..., channel], wanted[..., channel], limits)
+        pixels[..., channel] += strength * _shifts(pixels[..., channel], wanted[channel], limits)
     rgb = np.clip(_to_rgb(pixels, space), 0, 1) * 255
     return Image.fromarray(rgb.round().astype(np.uint8))
 
 
-def _shifts(values: FloatArray, wanted: FloatArray, limits: tuple[float, float]) -> FloatArray:
+def _shifts(values: FloatArray, wanted: IntArray, limits: tuple[float, float]) -> FloatArray:
     """What has to be added to values to give them the histogram of others."""
-    counts, wanted_counts = _histogram(values, limits), _histogram(wanted, limits)
+    counts = _histogram(values, limits)
     middles = limits[0] + (np.arange(N_BINS) + 0.5) * (limits[1] - limits[0]) / N_BINS
-    here, there = counts > 0, wanted_counts > 0
-    shares, wanted_shares = np.cumsum(counts) / values.size, np.cumsum(wanted_counts) / wanted.size
+    here, there = counts > 0, wanted > 0
+    shares, wanted_shares = np.cumsum(counts) / values.size, np.cumsum(wanted) / wanted.sum()
     matched = np.interp(shares[here], wanted_shares[there], middles[there])
     shifts: FloatArray = np.interp(values, middles[here], matched - middles[here]).astype(np.float32)
     return shifts

@@ -58,7 +58,7 @@ class Controls:
 
     @property
     def keeps_colors(self) -> bool:
-        """Whether frames are given the colours of the first one."""
+        """Whether frames are given the colours of the first second."""
         return self.options.color_coherence != "none"
 
     def values(self, frame: Frame) -> dict[str, Any]:
@@ -168,8 +168,6 @@ class Controls:
         return Feedback(
             self.motion(range(last - frame.step + 1, last + 1)),
             options.border,
-            options.color_coherence,
-            options.color_strength,
             options.sharpen,
             0.0 if self._noise_in_latents else self._number("noise", last),
             frame.seed_of_addition,

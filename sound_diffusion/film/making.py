@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from sound_diffusion.batches import Batches
 from sound_diffusion.conditioning import Conditioning
 from sound_diffusion.film.ahead import ahead
 from sound_diffusion.film.camera import feed_back
+from sound_diffusion.film.colors import Coherence
 from sound_diffusion.film.controls import Controls
 from sound_diffusion.film.even import find_even_places
 from sound_diffusion.film.flashes import relative_luminance
@@ -25,21 +24,19 @@ from sound_diffusion.film.keys import at_the_pace, equal_times
 from sound_diffusion.film.moved_noise import ways_over
 from sound_diffusion.film.painter import FilmPainter, Painted
 from sound_diffusion.film.path import Listener
-from sound_diffusion.film.run_folder import RunFolder
+from sound_diffusion.film.run_folder import RunFolder, compare_arithmetic
 from sound_diffusion.film.saving import Saver
 from sound_diffusion.film.segments import LARGEST_BATCH
 from sound_diffusion.film.timeline import Frame, Timeline
 from sound_diffusion.job import Job
 from sound_diffusion.options import FilmOptions
-from sound_diffusion.recipe import read_recipe, versions
+from sound_diffusion.recipe import versions
 from sound_diffusion.starting_pictures import load_picture
 from sound_diffusion.typing import DoubleArray, FloatArray
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -82,8 +79,8 @@ class FrameMaker:
             The frames of the film that are there.
         """
         parts = [part for segment in segments if (part := self._to_paint(segment, there))]
-        if self.controls.keeps_colors and parts and parts[0][0] and 0 not in there:
-            parts.insert(0, [0])  # all segments need it; whoever is first saves it
+        if self._coherence is not None and parts and parts[0][0] and set(self._first_second) - there:
+            parts.insert(0, self._first_second)  # all segments need it; whoever is first saves it
         if there:
             compare_arithmetic(self.folder.frame(max(there)), self._frame_recipe)
         frames = [self._placed(index) for part in parts for index in part]
@@ -192,20 +189,26 @@ class FrameMaker:
         if last is None:
             return self.job.init_image
         feedback = self.controls.feedback(frame)
-        if frame.index == 0 or not feedback.changes:
+        if frame.index == 0 or not (feedback.changes or self.controls.keeps_colors):
             return last
-        reference = None if feedback.color_space == "none" else self._first_frame
-        return feed_back(last.picture, feedback, reference)
+        return feed_back(last.picture, feedback)
 
     def _paint_at_once(self, items: Sequence[tuple[Frame, Conditioning, float]]) -> list[Painted]:
         frames, conditionings, places = zip(*items, strict=True)
         return self._painter.paint(frames, conditionings, places)
 
     @cached_property
-    def _first_frame(self) -> Image.Image:
-        """The frame whose colours are kept; on disk, so that they are the same in a later run."""
-        self.flush()
-        return load_picture(self.folder.frame(0))
+    def _coherence(self) -> Coherence | None:
+        """What keeps the colours; what it needs is on disk, so that they are the same in a later run."""
+        options = self.job.options
+        if not self.controls.keeps_colors:
+            return None
+        parts = (options.color_coherence, options.color_strength, self._first_second)
+        return Coherence(*parts, lambda index: load_picture(self.folder.frame(index)))
+
+    @cached_property
+    def _first_second(self) -> list[int]:
+        return [index for index in self.timeline.painted if index < self.timeline.shown_fps] or [0]
 
     def _approached(self, frame: Frame) -> tuple[torch.Tensor, float] | None:
         """Return the latents that a loop comes back to, and how near this frame is brought to them."""
@@ -261,7 +264,8 @@ class FrameMaker:
     def _painter(self) -> FilmPainter:
         scaling, feature = self.recipe["scaling"], self.recipe["feature"]
         ways = ways_over(self.controls, self.timeline)
-        return FilmPainter(self.job.model, self.job, self.timeline, self.controls, scaling, feature, ways)
+        parts = (self.job.model, self.job, self.timeline, self.controls, scaling, feature)
+        return FilmPainter(*parts, ways, self._coherence)
 
     def _listen(self) -> Listener:
         return Listener(self.open_blocks, self.timeline, self.job.model.width)
@@ -286,14 +290,3 @@ class FrameMaker:
         else:
             places = equal_times(keys)
         return places[:: self.timeline.stride]
-
-
-def compare_arithmetic(frame: Path, recipe: dict[str, Any]) -> None:
-    """Say so where a frame was painted otherwise than the next ones: device, precision, runtime."""
-    names = ("device", "precision", "runtime")  # earlier versions knew torch alone
-    was, now = ([made.get(name, "torch") for name in names] for made in (read_recipe(frame), recipe))
-    if was != now:
-        logger.warning(
-            "%s was painted on %s in precision %s by %s, what follows on %s in %s by %s: the film will not "
-            "be the same to the byte (--force starts over)", frame, *was, *now,
-        )  # fmt: skip

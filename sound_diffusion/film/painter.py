@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sound_diffusion.bending import Bending
 from sound_diffusion.conditioning import Conditioning, condition
 from sound_diffusion.film.camera import Motion, move
+from sound_diffusion.film.colors import Coherence
 from sound_diffusion.film.controls import Controls
 from sound_diffusion.film.moved_noise import MovedNoiseMaker
 from sound_diffusion.film.noise import NoiseMaker, NoisePoint, arc
@@ -70,6 +71,8 @@ class FilmPainter:
         As the recipe has them.
     ways : mapping from int to Motion, optional
         How far the camera has come at every frame, by its index. None: it never moves.
+    coherence : Coherence, optional
+        What keeps the colours of frames that are painted one over the other. None: nothing does.
     """
 
     model: Model
@@ -79,6 +82,7 @@ class FilmPainter:
     scaling: str
     feature: str
     ways: Mapping[int, Motion] | None = None
+    coherence: Coherence | None = None
 
     def paint(
         self,
@@ -99,7 +103,8 @@ class FilmPainter:
             Where each is along the way of the film, in frames; its noise is that of the place.
         start : Painted or PIL.Image.Image, optional
             What one frame is painted over. The latents of a frame are taken as they are, unless the options
-            ask for pictures; a picture, such as one that camera, colours or noise have changed, is encoded.
+            ask for pictures; a picture, such as one that camera, colours or sharpening have changed, is
+            encoded.
         approached : (torch.Tensor, float), optional
             Latents that `start` is brought nearer to, and by how much, in [0, 1].
 
@@ -183,7 +188,11 @@ class FilmPainter:
         goal = after.latents
         if not way.is_still:  # as the camera sees it before it has moved
             settings = self.controls.settings(self.job.settings, after.frame)
-            back = move(after.picture, way.inverse, self.controls.options.border)
+            # Its picture may have the colours of the first second, which these frames get when decoded.
+            picture = (
+                after.picture if self.coherence is None else self._decode_raw(after.latents, after.frame)
+            )
+            back = move(picture, way.inverse, self.controls.options.border)
             goal = encode_pictures(self.model, [back], settings, [after.frame.seed])
         for index in range(first + 1, first + n_steps):
             frame, latents = self.timeline[index], between(before.latents, goal, (index - first) / n_steps)
@@ -195,6 +204,12 @@ class FilmPainter:
         return move(self._decode(latents, frame), motion, self.controls.options.border)
 
     def _decode(self, latents: torch.Tensor, frame: Frame) -> Image.Image:
+        picture = self._decode_raw(latents, frame)
+        if self.coherence is None:
+            return picture
+        return self.coherence.match(picture, frame.index)
+
+    def _decode_raw(self, latents: torch.Tensor, frame: Frame) -> Image.Image:
         return decode_latents(self.model, latents, [frame.seed])[0]
 
     def _motion(self, first: int, last: int) -> Motion:

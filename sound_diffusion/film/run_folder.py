@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,13 @@ import numpy as np
 from sound_diffusion.errors import RunFolderError
 from sound_diffusion.files import make_folder, remove_file, write_atomically, write_png
 from sound_diffusion.film.video import FILM_SUFFIXES
+from sound_diffusion.recipe import read_recipe
 from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
     from PIL import Image
+
+logger = logging.getLogger(__name__)
 
 PNG_END = b"IEND\xaeB`\x82"
 
@@ -159,6 +163,17 @@ class RunFolder:
         """Write the manifest, in JSON types; what decides about the frames is its entry ``request``."""
         with write_atomically(self.manifest) as file:
             file.write((json.dumps(manifest, indent=2) + "\n").encode())
+
+
+def compare_arithmetic(frame: Path, recipe: dict[str, Any]) -> None:
+    """Say so where a frame was painted otherwise than the next ones: device, precision, runtime."""
+    names = ("device", "precision", "runtime")  # earlier versions knew torch alone
+    was, now = ([made.get(name, "torch") for name in names] for made in (read_recipe(frame), recipe))
+    if was != now:
+        logger.warning(
+            "%s was painted on %s in precision %s by %s, what follows on %s in %s by %s: the film will not "
+            "be the same to the byte (--force starts over)", frame, *was, *now,
+        )  # fmt: skip
 
 
 def _remove_files(folder: Path) -> None:

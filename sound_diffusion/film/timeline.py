@@ -52,10 +52,7 @@ class Frame:
 
     @property
     def seed_of_addition(self) -> int:
-        """Seed of the noise that is added to the frame before: another for every frame, whatever `seed` is.
-
-        One seed for all would add the same grain again and again.
-        """
+        """Seed of the noise that is added to the frame before: no grain comes twice, whatever `seed` is."""
         return self.seed + (self.index + 1) * (LARGEST_SEED + 1)
 
     @property

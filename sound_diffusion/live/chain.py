@@ -18,6 +18,7 @@ import numpy as np
 from sound_diffusion.constants import LARGEST_SEED, N_ROWS, SAMPLE_RATE
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.camera import Feedback, Motion, feed_back
+from sound_diffusion.film.colors import Coherence
 from sound_diffusion.film.controls import Controls, schedules_of
 from sound_diffusion.film.moved_noise import add_up
 from sound_diffusion.film.noise import Circle, NoisePath, NoisePoint
@@ -133,7 +134,7 @@ class Chain:
         self._heard = 0  # samples that are described
         self._last: int | None = None
         self._before: PaintedFrame | None = None
-        self._first: Image.Image | None = None
+        self._coherence: Coherence | None = None
         self._numbers: dict[str, float] = {}
         self._walked = 0.0  # seeds
         self._way: Motion | None = None  # of the camera, since it moved first
@@ -160,11 +161,11 @@ class Chain:
         ways = self._ways(here, feedback.motion, controls.forgets_all(here.position))
         scaling = job.defaults.scaling_for(options.feature, options.scaling)
         timeline, film_job = timeline_of(LONGEST_TAKE, options), cast("Job[FilmOptions]", job)
-        painter = FilmPainter(self._model, film_job, timeline, controls, scaling, options.feature, ways)
+        parts = (self._model, film_job, timeline, controls, scaling, options.feature)
+        painter = FilmPainter(*parts, ways, self._keep_colors(index, options))
         conditioning = painter.condition(here, Heard(self._feature(frame, options)))
         [painted] = painter.paint([here], [conditioning], [index], start)
         self._last, self._before = index, painted
-        self._first = None if options.color_coherence == "none" else self._first or painted.picture
         now = {name: float(values[-1]) for name, values in numbers.items()}
         return Painted(frame, painted.picture, now, held)
 
@@ -172,8 +173,21 @@ class Chain:
         """Return what is painted over: the frame before, as it is or changed; at first a picture."""
         if self._before is None:
             return job.init_image
-        changed = feed_back(self._before.picture, feedback, self._first)
-        return self._before if changed is self._before.picture else changed
+        changed = feed_back(self._before.picture, feedback)
+        if changed is self._before.picture and self._coherence is None:
+            return self._before
+        return changed
+
+    def _keep_colors(self, index: int, options: LiveOptions) -> Coherence | None:
+        """Keep the colours of the second since that is asked for."""
+        space, strength, kept = options.color_coherence, options.color_strength, self._coherence
+        if space == "none":
+            self._coherence = None
+        elif kept is None or kept.space != space:
+            self._coherence = Coherence(space, strength, range(index, index + math.ceil(self._fps)))
+        else:
+            kept.strength = strength
+        return self._coherence
 
     def _ways(self, frame: Frame, step: Motion, anew: bool) -> dict[int, Motion] | None:
         """Return how far the camera has come; None as long as it has not moved."""

@@ -114,7 +114,7 @@ class FilmOptions(BetweenFrames):
     translation_y: Scheduled = _camera("--translation_y", Limits(), 0.0, "pixels by which a frame moves down")
     border: str = _camera_option("replicate", "what comes in from outside", choices=tuple(BORDERS))
     color_coherence: str = _camera_option(
-        "none", "keep the colours of the first frame, in this colour space", choices=COLOR_SPACES
+        "none", "keep the colours of the first second, in this colour space", choices=COLOR_SPACES
     )
     color_strength: float = _camera_option(
         1.0, "how far the colours are brought back", check=within(0, 1), needs=("color_coherence",)
