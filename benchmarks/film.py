@@ -34,7 +34,8 @@ from PIL import Image
 import sound_diffusion as sd
 from benchmarks.busy import load, processors
 from benchmarks.made import make_film
-from sound_diffusion.film.timeline import Timeline, features_at
+from sound_diffusion.film.path import features_at
+from sound_diffusion.film.timeline import Timeline
 from sound_diffusion.latents import decode_latents, encode_pictures, latent_noise
 from sound_diffusion.model.find import find_model
 from sound_diffusion.model.model import Model

@@ -20,7 +20,8 @@ import numpy as np
 import soundfile
 
 from sound_diffusion.constants import SAMPLE_RATE
-from sound_diffusion.film.timeline import Timeline, features_at
+from sound_diffusion.film.path import features_at
+from sound_diffusion.film.timeline import Timeline
 from sound_diffusion.options.declaration import fraction
 from sound_diffusion.sound.audio import stream_audio
 from sound_diffusion.sound.embeddings import scale

@@ -17,7 +17,8 @@ import soundfile
 from benchmarks.correspondence import Student, teacher
 from benchmarks.made import make_film
 from sound_diffusion.constants import SAMPLE_RATE, SD1_WIDTH
-from sound_diffusion.film.timeline import Timeline, features_at
+from sound_diffusion.film.path import features_at
+from sound_diffusion.film.timeline import Timeline
 from sound_diffusion.model.defaults import read_defaults
 from sound_diffusion.model.find import find_model
 from sound_diffusion.options import FilmOptions

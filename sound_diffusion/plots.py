@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 
 from sound_diffusion.constants import N_ROWS, SAMPLE_RATE
-from sound_diffusion.film.timeline import SampleBuffer
+from sound_diffusion.film.path import SampleBuffer
 from sound_diffusion.sound.features import extract_at
 from sound_diffusion.sound.spectra import MEL_REACH, N_MELS
 from sound_diffusion.typing import DoubleArray, FloatArray, IntArray

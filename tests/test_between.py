@@ -14,8 +14,8 @@ from sound_diffusion.errors import ParameterError
 from sound_diffusion.film.camera import Motion, move
 from sound_diffusion.film.keys import Keys, at_the_pace, equal_times, even_places
 from sound_diffusion.film.noise import Circle, FromKeyToKey, NoisePoint, Walk, arc, on_circle
-from sound_diffusion.film.path import KeyFeatures, Listener, Ring
-from sound_diffusion.film.timeline import Timeline, features_at
+from sound_diffusion.film.path import KeyFeatures, Listener, Ring, features_at
+from sound_diffusion.film.timeline import Timeline
 
 films = st.builds(
     lambda n, every, closed: Keys(n, min(every, n - 1), closed),

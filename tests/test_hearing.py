@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from sound_diffusion.constants import SAMPLE_RATE
-from sound_diffusion.film.timeline import Timeline, features_at
+from sound_diffusion.film.path import features_at
+from sound_diffusion.film.timeline import Timeline
 from sound_diffusion.live.chain import Chain, frame_of, samples_needed
 from sound_diffusion.live.hearing import RingBuffer, Take
 from tests.live_pages import PATIENCE, tiny_options

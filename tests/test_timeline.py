@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from sound_diffusion.constants import N_ROWS, SAMPLE_RATE
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.film.timeline import SampleBuffer, Timeline, features_at
+from sound_diffusion.film.path import SampleBuffer, features_at
+from sound_diffusion.film.timeline import Timeline
 from sound_diffusion.options.declaration import fraction
 from sound_diffusion.sound.features import FEATURES, extract_at
 

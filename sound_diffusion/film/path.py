@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from sound_diffusion.constants import SAMPLE_RATE
-from sound_diffusion.film.timeline import Frame, Timeline, features_at
-from sound_diffusion.sound.features import get_feature
+from sound_diffusion.film.timeline import Frame, Timeline
+from sound_diffusion.sound.features import extract_at, get_feature
 from sound_diffusion.typing import FloatArray
 
 BLOCK = 1 << 16  # samples
@@ -198,3 +198,66 @@ def _repeated(samples: FloatArray, count: int, *, at_the_end: bool) -> Iterator[
     whole, rest = divmod(count, len(samples))
     part = samples[len(samples) - rest :] if at_the_end else samples[:rest]
     yield from [part, *[samples] * whole] if at_the_end else [*[samples] * whole, part]
+
+
+class SampleBuffer:
+    """Random access to a stream of samples, as long as nobody looks back further than the last look.
+
+    Parameters
+    ----------
+    blocks : iterator of np.ndarray [shape=(n,), dtype=float32]
+        The sound, from its first sample on.
+    """
+
+    def __init__(self, blocks: Iterator[FloatArray]) -> None:
+        self._blocks = blocks
+        self._samples: FloatArray = np.zeros(0, dtype=np.float32)
+        self._first = 0
+
+    def read(self, first: int, stop: int) -> FloatArray:
+        """Return samples first .. stop - 1, fewer at the end of the sound.
+
+        `first` must not be less than in the call before.
+        """
+        assert first >= self._first, "the stream has gone past these samples"
+        while self._first + len(self._samples) < stop:
+            block = next(self._blocks, None)
+            if block is None:
+                break
+            keep = self._samples[first - self._first :]
+            # A jump ahead of all that was read leaves nothing to keep, and the stream to catch up with it.
+            self._first = min(first, self._first + len(self._samples))
+            self._samples = np.concatenate([keep, block])
+        return self._samples[first - self._first : stop - self._first]
+
+
+def features_at(
+    blocks: Iterator[FloatArray], frames: Iterable[Frame], feature: str, width: int, lead: int = 0
+) -> Iterator[tuple[Frame, FloatArray]]:
+    """Evaluate a feature at frame after frame, in memory that does not grow with the sound.
+
+    Parameters
+    ----------
+    blocks : iterator of np.ndarray [shape=(n,), dtype=float32]
+        The sound, from its first sample on, as from :func:`sound_diffusion.stream_audio`.
+    frames : iterable of Frame
+        Ascending: some of a :class:`Timeline`, or all.
+    feature : str
+    width : int
+        Columns D: the width of the model's cross-attention.
+    lead : int
+        Samples of `blocks` that come before the beginning of the film.
+
+    Yields
+    ------
+    frame : Frame
+    matrix : np.ndarray [shape=(77, width), dtype=float32]
+        The feature at the frame's moments, unscaled.
+    """
+    before, after = get_feature(feature).reach(width)
+    buffer = SampleBuffer(blocks)
+    for frame in frames:
+        moments = frame.moments + lead
+        first = max(int(moments[0]) - before, 0)
+        samples = buffer.read(first, int(moments[-1]) + after + 1)
+        yield frame, extract_at(samples, moments - first, feature, width)
