@@ -50,9 +50,8 @@ class Parser(argparse.ArgumentParser, Generic[AnyOptions]):
         )
         self.declared = declared
         self._words: list[str] = []
-        self._formulas = {
-            flag for each in options_of(declared) if each.metavar == FORMULA for flag in each.flags
-        }
+        formulas = (each.flags for each in options_of(declared) if each.metavar == FORMULA)
+        self._formulas = {flag for flags in formulas for flag in flags}
         groups: dict[str, Any] = {"": self}
         for option in options_of(declared):
             if option.group not in groups:
@@ -81,9 +80,8 @@ class Parser(argparse.ArgumentParser, Generic[AnyOptions]):
             if written and written[-1] in self._formulas and re.match(r"-(?!-)", word):
                 written[-1] += f"={word}"  # -2*sin(t) is no flag
             else:
-                written.append(
-                    declared.get(_dashed(flag), flag) + equals + value if flag.startswith("--") else word
-                )
+                is_flag = flag.startswith("--")
+                written.append(declared.get(_dashed(flag), flag) + equals + value if is_flag else word)
         return written
 
     def error(self, message: str) -> NoReturn:

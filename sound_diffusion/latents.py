@@ -173,9 +173,8 @@ def computing(model: Model) -> Iterator[None]:
         with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
             yield
     except (RuntimeError, MemoryError) as error:  # the CPU and MPS have no error of their own for it
-        if isinstance(error, RuntimeError) and not re.search(
-            "out of memory|can't allocate memory", str(error)
-        ):
+        lacks_memory = re.search("out of memory|can't allocate memory", str(error))
+        if isinstance(error, RuntimeError) and not lacks_memory:
             raise
         raise OutOfMemoryError(
             "the memory does not suffice for this picture",

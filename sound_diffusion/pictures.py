@@ -107,7 +107,10 @@ def paint_source(source: Source, job: PictureJob, bar: ProgressBar) -> Iterator[
     # A grid shows a whole request; where every picture is saved, that of a single one would be a copy.
     whole = missing == options.batches() and (len(pictures) > 1 or options.skip_save)
     if whole and not options.skip_grid:
-        yield _save_grid(pictures, folder, recipe | {"seed": options.seed}, options)
+        from diffusers.utils import make_image_grid
+
+        grid = make_image_grid(pictures, options.n_iter, options.n_samples)
+        yield save_picture(grid, folder, recipe | {"seed": options.seed}, prefix="grid-")
     plots.check()
 
 
@@ -261,12 +264,3 @@ class Plots:
         """Raise PaintingError if a plot is missing."""
         if self._failure is not None:
             raise self._failure
-
-
-def _save_grid(
-    pictures: list[Image.Image], folder: Path, recipe: dict[str, Any], options: PictureOptions
-) -> Path:
-    from diffusers.utils import make_image_grid
-
-    grid = make_image_grid(pictures, options.n_iter, options.n_samples)
-    return save_picture(grid, folder, recipe, prefix="grid-")

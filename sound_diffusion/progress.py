@@ -39,7 +39,7 @@ def progress_bar(total: int, unit: str, *, quiet: bool, shard: Shard | None = No
     with contextlib.ExitStack() as stack:
 
         @functools.cache
-        def bar() -> tqdm[NoReturn]:
+        def draw() -> tqdm[NoReturn]:
             from tqdm import tqdm
             from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -47,16 +47,13 @@ def progress_bar(total: int, unit: str, *, quiet: bool, shard: Shard | None = No
             filters = [each for handler in logger.handlers for each in handler.filters]
             # Warnings are written above the bar, not into it.
             stack.enter_context(logging_redirect_tqdm([logger]))
-            for (
-                handler
-            ) in logger.handlers:  # which tqdm has put in the place of others, without their filters
+            for handler in logger.handlers:  # put in the place of others by tqdm, without their filters
                 handler.filters = handler.filters or list(filters)
             name = f"shard {shard}" if shard is not None and shard.count > 1 else None
-            return stack.enter_context(
-                tqdm(total=total, unit=unit, desc=name, disable=quiet, dynamic_ncols=True)
-            )
+            bar = tqdm(total=total, unit=unit, desc=name, disable=quiet, dynamic_ncols=True)
+            return stack.enter_context(bar)
 
-        yield bar
+        yield draw
 
 
 def extend(bar: tqdm[NoReturn], total: int, done: int) -> None:

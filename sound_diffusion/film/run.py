@@ -31,8 +31,8 @@ from sound_diffusion.starting_pictures import load_picture
 logger = logging.getLogger(__name__)
 
 FilmJob = Job[FilmOptions]
-# The film so far is made again after this much work, and never takes more than a tenth of the time.
 FINISHING = f"{LOCK_NAME}-finishing"
+# The film so far is made again after this much work, and never takes more than a tenth of the time.
 IN_PROGRESS_SECONDS = 180.0
 IN_PROGRESS_SHARE = 0.1
 

@@ -75,9 +75,8 @@ class Recorded:
 def _words_of(options: LiveOptions) -> list[str]:
     """Write options as the words of a command line of audio2live."""
     entries = option_entries(options)
-    return [
-        word for each in options_of(LiveOptions) if each.decides for word in each.words(entries[each.entry])
-    ]
+    deciding = (each for each in options_of(LiveOptions) if each.decides)
+    return [word for each in deciding for word in each.words(entries[each.entry])]
 
 
 def film_command(recorded: Recorded, sound: Path, defaults: ModelDefaults) -> tuple[str, list[str]]:

@@ -93,9 +93,8 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        problem = self._access.problem(
-            scope["path"], scope["query_string"].decode("latin-1"), scope["headers"]
-        )
+        query = scope["query_string"].decode("latin-1")
+        problem = self._access.problem(scope["path"], query, scope["headers"])
         host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
         headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
         if not problem:

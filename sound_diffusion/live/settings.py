@@ -147,10 +147,8 @@ def _with_preset(options: LiveOptions, name: Any, start: LiveOptions) -> LiveOpt
         raise ParameterError(f"preset {str(name)[:40]!r}", f"one of {', '.join(preset_names())}")
     preset = read_preset(name)
     values = Parser(LiveOptions).read(preset.words)
-    flags = {
-        flag.strip("-").replace("_", "-"): each.name for each in _declared().values() for flag in each.flags
-    }
-    fields = [flags[flag.replace("_", "-")] for flag in preset.options]
+    names = {flag.replace("_", "-"): each.name for each in _declared().values() for flag in each.flags}
+    fields = [names["--" + flag.replace("_", "-")] for flag in preset.options]
     told = {field: getattr(values, field) for field in fields}
     for value in told.values():
         if isinstance(value, Schedule):

@@ -71,9 +71,8 @@ class OnHub:
 
         try:
             # Without the patterns, a snapshot counts only with every file that the hub has, used or not.
-            folder = Path(
-                snapshot_download(self.name, allow_patterns=list(SETTINGS_FILES), local_files_only=True)
-            )
+            patterns = list(SETTINGS_FILES)
+            folder = Path(snapshot_download(self.name, allow_patterns=patterns, local_files_only=True))
         except (OSError, ValueError):
             return None
         return folder if (folder / INDEX_FILE).is_file() else None

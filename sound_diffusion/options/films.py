@@ -209,9 +209,8 @@ class FilmOptions(BetweenFrames):
         declared = {"strength": STRENGTH, "chain": CHAIN, **defaults.film}
         if not self.over_pictures:  # these are declared for frames that go on from each other
             declared = {name: value for name, value in declared.items() if name in ("strength", "steps")}
-        return replace(
-            self, **{name: value for name, value in declared.items() if getattr(self, name) is None}
-        )
+        open_ = {name: value for name, value in declared.items() if getattr(self, name) is None}
+        return replace(self, **open_)
 
     def completed(self, settings: Mapping[str, Any], defaults: ModelDefaults) -> Self:
         """Fill in window, pace, batches, mode of the seeds: a fixed one makes chained pictures bloom."""

@@ -80,9 +80,8 @@ class PictureOptions(Options):
     @property
     def folder(self) -> Path:
         """Where results go."""
-        return self.outdir or Path("outputs") / (
-            "txt2img-samples" if self.words_alone else "audio2img-samples"
-        )
+        name = "txt2img-samples" if self.words_alone else "audio2img-samples"
+        return self.outdir or Path("outputs") / name
 
     def batches(self) -> list[list[int]]:
         """Seeds of the pictures of every batch. With a fixed code, all batches start from the same noise."""

@@ -256,9 +256,8 @@ def _head(magic: bytes, form: bytes, layout: Layout) -> bytes:
     """Return a header of the same form for samples that go on to the end."""
     if layout.format == "caf":
         chunk = struct.Struct(">4sQ")
-        return (
-            magic[:8] + chunk.pack(b"desc", len(form)) + form + chunk.pack(b"data", (1 << 64) - 1) + bytes(4)
-        )
+        samples = chunk.pack(b"data", (1 << 64) - 1) + bytes(4)
+        return magic[:8] + chunk.pack(b"desc", len(form)) + form + samples
     chunk = struct.Struct(">4sI" if magic[:4] in (b"RIFX", b"FORM") else "<4sI")
     if layout.format == "aiff":
         largest = 0x7FFFFFF0  # that ffmpeg takes

@@ -231,9 +231,8 @@ class Decoder:
         """Say in our words what ffmpeg's messages mean."""
         path, log = self._path, self._log()
         if self._stuck:
-            return AudioError(
-                f"{path}: the decoder stood still for {PATIENCE:g} s", "a sound that can be decoded"
-            )
+            what = f"the decoder stood still for {PATIENCE:g} s"
+            return AudioError(f"{path}: {what}", "a sound that can be decoded")
         if "matches no streams" in log:
             return AudioError(f"{path}: no sound track in it", "a file with sound")
         if "moov atom not found" in log:
