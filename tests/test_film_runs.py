@@ -50,7 +50,7 @@ def test_killed_at_random_moments(kill_and_resume, make, sound, tiny_model_folde
     flags = ["--fps", 48 if MANY_KILLS else 12, "--strength", "0.5"]
     make(*flags, outdir="whole")
     kills = kill_and_resume(sound, tiny_model_folder, tmp_path / "out", *flags)
-    assert kills >= (20 if MANY_KILLS else 4)
+    assert kills >= (10 if MANY_KILLS else 2)  # a busy machine paints more before it is killed
     assert_same_films(tmp_path / "out" / "noise", tmp_path / "whole" / "noise")
 
 
