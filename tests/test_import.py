@@ -1,8 +1,10 @@
 """The package from Python: its names, and what importing it costs."""
 
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +28,16 @@ def test_import_loads_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("folder", "below"), [("sound", ()), ("formulas", ()), ("model", ("sound",))])
+def test_folders_import_from_below_alone(folder, below):
+    everywhere = {"errors", "typing", "constants", "installation"}
+    for path in Path(sound_diffusion.__file__).with_name(folder).glob("*.py"):
+        imported = set(
+            re.findall(r"(?:from|import) sound_diffusion\.(\w+)", path.read_text(encoding="utf-8"))
+        )
+        assert imported <= {folder, *below} | everywhere, path.name
 
 
 def test_libraries_are_told_to_sleep_and_to_repeat_themselves_unless_the_user_says_otherwise():
