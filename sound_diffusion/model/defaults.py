@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from sound_diffusion.errors import ModelError
 from sound_diffusion.model.folders import INDEX_FILE, read_json
@@ -21,13 +21,7 @@ SETTINGS_FILES = (INDEX_FILE, DEFAULTS_FILE, UNET_CONFIG, SCHEDULER_CONFIG)
 PIXELS_PER_LATENT = 8
 LCM_STEPS = 4
 NUMBER, TEXT = (int, float), (str,)
-FILM_DEFAULTS = {
-    "steps": (int,),
-    "guidance": NUMBER,
-    "strength": NUMBER,
-    "seed_mode": (str,),
-    "chain": (str,),
-}
+FILM_DEFAULTS = {"steps": (int,), "guidance": NUMBER, "strength": NUMBER, "seed_mode": TEXT, "chain": TEXT}
 """Options of films for which a model may declare values of its own, and their types in JSON."""
 
 SAMPLERS = {
@@ -38,12 +32,11 @@ SAMPLERS = {
     "lcm": "LCMScheduler",
 }
 
-
-RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    **dict.fromkeys(
-        ("steps", "height", "width"),
-        (lambda value: type(value) is int and value >= 1, "a whole number from 1 on"),
-    ),
+Rule: TypeAlias = tuple[Callable[[Any], bool], str]
+COUNT: Rule = (lambda value: type(value) is int and value >= 1, "a whole number from 1 on")
+SWITCH: Rule = (lambda value: type(value) is bool, "true or false")
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(("steps", "height", "width"), COUNT),
     "guidance": (lambda value: type(value) in NUMBER, "a number"),
     "scaling": (
         lambda value: isinstance(value, dict) and all(each in SCALINGS for each in value.values()),
@@ -54,9 +47,7 @@ RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: value is None or (type(value) in NUMBER and value > 0),
         "a number of seconds above 0, or null",
     ),
-    **dict.fromkeys(
-        ("sound_encoder", "mirrored_noise", "few_steps"), (lambda value: type(value) is bool, "true or false")
-    ),
+    **dict.fromkeys(("sound_encoder", "mirrored_noise", "few_steps"), SWITCH),
     "film": (
         lambda value: (
             isinstance(value, dict)
