@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 
 from sound_diffusion.constants import SAMPLE_RATE
@@ -10,55 +13,102 @@ from sound_diffusion.typing import DoubleArray
 
 PITCH_CLASSES = 12
 PROMINENCE = 0.3  # nepers above the neighbourhood: a lower peak is no tone, one of 1 clearly is
+DOUBTFUL = (-0.5, 1.0)  # nepers above the neighbourhood: what a peak counts for in harmony, nothing to all
 A4 = 440.0  # hertz
 PEAKS = (40.0, 5000.0)  # hertz: where pitch classes are looked for
+EXACT = (300.0, 4000.0)  # hertz: where a peak is read exactly enough to tell the tuning
+TUNED = (0.1, 0.2)  # agreement of the peaks: below it there is no tuning, above it is believed
 AUDIBLE = 0.01  # of the strongest peak: weaker ones are side lobes of the window
 FIFTHS = np.array([7 * pitch_class % PITCH_CLASSES for pitch_class in range(PITCH_CLASSES)])
 N_MODES = 4  # of a figure, whose shares the pitch classes choose
 
 
-def spectral_peaks(spectrum: DoubleArray) -> tuple[DoubleArray, DoubleArray, DoubleArray]:
-    """Find the peaks of a spectrum by parabolas through its logarithm.
+@dataclass(frozen=True)
+class Peaks:
+    """Peaks of several spectra, all in one list.
+
+    Attributes
+    ----------
+    row : np.ndarray [shape=(n,), dtype=int]
+        The spectrum that each belongs to.
+    frequency : np.ndarray [shape=(n,)]
+        In hertz.
+    magnitude : np.ndarray [shape=(n,)]
+        As given.
+    prominence : np.ndarray [shape=(n,)]
+        In nepers above the neighbourhood.
+    """
+
+    row: npt.NDArray[np.intp]
+    frequency: DoubleArray
+    magnitude: DoubleArray
+    prominence: DoubleArray
+
+
+def spectral_peaks(spectra: DoubleArray) -> Peaks:
+    """Find the peaks of spectra by parabolas through their logarithms.
 
     Parameters
     ----------
-    spectrum : np.ndarray [shape=(width,)]
+    spectra : np.ndarray [shape=(rows, width)]
         Magnitudes.
 
     Returns
     -------
-    frequency, magnitude, prominence : np.ndarray [shape=(n,)]
-        In hertz; as given; and in nepers above the neighbourhood.
+    Peaks
     """
-    x = np.log(spectrum + 1e-4)
-    around = gaussian_filter1d(x, 8.0)[1:-1]
-    left, centre, right = x[:-2], x[1:-1], x[2:]
+    spacing = SAMPLE_RATE / (2 * (spectra.shape[1] - 1))
+    x = np.log(spectra[:, : int(PEAKS[1] / spacing) + 33] + 1e-4)  # and the neighbourhood of the highest
+    around = gaussian_filter1d(x, 8.0, axis=1)[:, 1:-1]
+    left, centre, right = x[:, :-2], x[:, 1:-1], x[:, 2:]
     part = np.clip((left - right) / 2 / (left - 2 * centre + right - 1e-9), -0.5, 0.5)
-    frequency = (np.arange(1, len(x) - 1) + part) * SAMPLE_RATE / (2 * (len(x) - 1))
+    frequency = (np.arange(1, x.shape[1] - 1) + part) * spacing
     peak = (centre > left) & (centre >= right) & (frequency > PEAKS[0]) & (frequency < PEAKS[1])
-    peak &= centre > centre.max() + np.log(AUDIBLE)
-    return frequency[peak], np.exp(centre[peak]), (centre - around)[peak]
+    peak &= centre > centre.max(1, keepdims=True) + np.log(AUDIBLE)
+    return Peaks(np.nonzero(peak)[0], frequency[peak], np.exp(centre[peak]), (centre - around)[peak])
 
 
-def harmony_of(spectrum: DoubleArray) -> DoubleArray:
+def tuning_of(peaks: Peaks) -> float:
+    """Tell by how much a sound is tuned higher than A4 = 440 Hz, in semitones, -0.5 to 0.5.
+
+    The mean direction of all peaks round the semitone, the higher ones counting more as they are read more
+    exactly. 0 where the peaks do not agree on one.
+    """
+    exact = (peaks.frequency > EXACT[0]) & (peaks.frequency < EXACT[1])
+    frequency, prominence = peaks.frequency[exact], np.clip(peaks.prominence[exact], 0, 2)
+    weight = peaks.magnitude[exact] ** 0.6 * prominence * np.sqrt(frequency)
+    if not weight.any():
+        return 0.0
+    mean = weight @ np.exp(2j * np.pi * 12 * np.log2(frequency / A4)) / weight.sum()
+    return float(np.angle(mean) / (2 * np.pi) * np.interp(np.abs(mean), TUNED, (0, 1)))
+
+
+def harmony_of(spectra: DoubleArray, weights: DoubleArray) -> DoubleArray:
     """Tell which pitch classes sound.
+
+    Peaks are looked for in every moment and not in the mean spectrum, since the mean of moments says less of
+    a chord than the chords of moments; a sound that is played a little higher as a whole keeps its pitch
+    classes (:func:`tuning_of`).
 
     Parameters
     ----------
-    spectrum : np.ndarray [shape=(width,)]
-        Magnitudes.
+    spectra : np.ndarray [shape=(rows, width)]
+        Magnitudes, one row a moment.
+    weights : np.ndarray [shape=(rows,)]
+        What each moment counts for.
 
     Returns
     -------
     np.ndarray [shape=(12,)]
         Share of each pitch class, C first; all equal where there are no peaks.
     """
-    frequency, magnitude, _ = spectral_peaks(spectrum)
-    if not len(frequency):
-        return np.full(PITCH_CLASSES, 1 / PITCH_CLASSES)
-    place = 12 * np.log2(frequency / A4) + 9
+    peaks = spectral_peaks(gaussian_filter1d(spectra, 1.0, axis=0, mode="nearest"))
+    weight = weights[peaks.row] * peaks.magnitude**0.6 * np.interp(peaks.prominence, DOUBTFUL, (0, 1))
+    place = 12 * np.log2(peaks.frequency / A4) + 9 - tuning_of(peaks)
     apart = np.abs((place - np.arange(PITCH_CLASSES)[:, None] + 6) % 12 - 6)
-    shares = np.clip(1 - apart, 0, 1) @ magnitude**0.6
+    shares = np.clip(1 - apart, 0, 1) @ weight
+    if not shares.any():
+        return np.full(PITCH_CLASSES, 1 / PITCH_CLASSES)
     normalised: DoubleArray = shares / shares.sum()
     return normalised
 
@@ -73,7 +123,8 @@ def chord_of(spectrum: DoubleArray) -> float:
     spectrum : np.ndarray [shape=(width,)]
         Magnitudes.
     """
-    frequency, magnitude, prominence = spectral_peaks(spectrum)
+    peaks = spectral_peaks(spectrum[None])
+    frequency, magnitude, prominence = peaks.frequency, peaks.magnitude, peaks.prominence
     if not len(frequency):
         return 0.0
     spacing = SAMPLE_RATE / (2 * (len(spectrum) - 1))

@@ -19,8 +19,10 @@ from sound_diffusion.sound.features import extract_at
 from sound_diffusion.typing import DoubleArray, FloatArray
 
 NOW = 7.0  # rows in which the newest moments fall to a third of their weight
-WHOLE = 0.01  # weight that every moment keeps beside that
-CHORD_PARTS = 4  # of the span: a chord in one of them is enough, since a beat hides it in another
+WHOLE = 0.02  # weight that every moment keeps beside that
+CHORD_PARTS = 8  # of the span: a chord in one of them is nearly enough, since a beat hides it in others
+CHORD_POWER = 8.0  # of their mean, near the largest without hanging on a single one
+ALONE = 0.8  # of a band that holds one tone alone: what it has of the lines, which are the middle's layer
 ATTACK_ROWS = 3  # an attack is a rise over so many rows
 ATTACK_DB = 16.0  # mean rise of the bands that is a full attack
 NOISE_RISE = 1.5  # what steady noise rises by chance
@@ -175,6 +177,27 @@ def noisiness_of(power: DoubleArray, weights: DoubleArray) -> float:
     return float(np.interp(flat, (-46, -38, -28, -19, -2), (0, 0.12, 0.45, 0.8, 1)))
 
 
+def with_lines(presence: DoubleArray, alone: float) -> DoubleArray:
+    """Give a tone that sounds alone the lines of the middle, however low or high it is.
+
+    Parameters
+    ----------
+    presence : np.ndarray [shape=(3,)]
+        Of bass, middle and treble, 0 to 1.
+    alone : float
+        From 0 (a chord, or noise) to 1 (one tone).
+
+    Returns
+    -------
+    np.ndarray [shape=(3,)]
+        0 to 1.
+    """
+    bass, middle, treble = presence
+    lines = max(middle, ALONE * alone * bass, ALONE * alone * treble)
+    rest = 1 - 0.4 * alone
+    return np.array([rest * bass, lines, rest * treble])
+
+
 def describe(magnitude: FloatArray) -> Descriptors:
     """Read the descriptors from the `fft` feature of one picture.
 
@@ -198,7 +221,8 @@ def describe(magnitude: FloatArray) -> Descriptors:
     weights = np.sqrt(level) + 1e-9
     near = gaussian_filter1d(m, 3.0, axis=0, mode="nearest") + 1e-9 * m.max() + 1e-9
     colour = onto((near * frequency).sum(1) / near.sum(1), COLOUR_RANGE)
-    spectrum = fading(NOW, WHOLE) @ m
+    moments = fading(NOW, WHOLE)
+    spectrum = moments @ m
     heard = (frequency > 50) & (frequency < 8000)
     tilted = (m[:, heard] * frequency[heard] ** -0.5).sum(0) + 1e-12
     pitch = np.exp((tilted * np.log(frequency[heard])).sum() / tilted.sum())
@@ -207,18 +231,21 @@ def describe(magnitude: FloatArray) -> Descriptors:
         for low, high in pairwise(BANDS)
     ]
     relative = np.array(share) - 10 * np.log10((spectrum**2).sum() + 1e-12)
-    presence = [along(db, curve) for db, curve in zip(relative, PRESENCE, strict=True)]
+    presence = np.array([along(db, curve) for db, curve in zip(relative, PRESENCE, strict=True)])
+    chords = np.array([chord_of(part.mean(0)) for part in np.array_split(m, CHORD_PARTS)])
+    chord = float(np.mean(chords**CHORD_POWER) ** (1 / CHORD_POWER))
+    noisiness = noisiness_of(power, weights)
     mean_level = light_of(10 * np.log10(level @ MOMENT_AREAS + 1e-12))
     return Descriptors(
         light=float(envelope @ MOMENT_AREAS + mean_level) / 2 + ATTACK_LIGHT * flash,
         envelope=envelope,
         attacks=attacks,
         colour=colour,
-        harmony=harmony_of(spectrum),
-        chord=max(chord_of(part.mean(0)) for part in np.array_split(m, CHORD_PARTS)),
+        harmony=harmony_of(m, moments),
+        chord=chord,
         pitch=float(np.interp(onto(pitch, PITCH_RANGE), (0, 0.18, 0.33, 0.5, 1), (0, 0.15, 0.45, 0.7, 1))),
-        noisiness=noisiness_of(power, weights),
-        bands=np.array(presence),
+        noisiness=noisiness,
+        bands=with_lines(presence, (1 - chord) * (1 - noisiness)),
         motion=float(np.clip(attacks.mean() / MOTION, 0, 1)),
     )
 
