@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sound_diffusion.errors import ModelError, ParameterError
+from sound_diffusion.errors import ModelError, ParameterError, SoundDiffusionError
 from sound_diffusion.job import Job
 from sound_diffusion.model import find
 from sound_diffusion.model.defaults import ModelDefaults, read_defaults, read_width
@@ -108,12 +108,17 @@ def test_declared_defaults(tiny_model_folder):
     assert read_width(tiny_model_folder) == 32
 
 
+def declare(model, folder, **entries):
+    """Copy a model, and have it declare more."""
+    shutil.copytree(model, folder)
+    path = folder / "sound_diffusion.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+
+
 def test_what_a_model_declares_for_films(tiny_model_folder, tmp_path):
     folder = tmp_path / "quick"
-    shutil.copytree(tiny_model_folder, folder)
-    path = folder / "sound_diffusion.json"
     film = {"steps": 1, "strength": 0.25, "seed_mode": "fixed"}
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"few_steps": True, "film": film}))
+    declare(tiny_model_folder, folder, few_steps=True, film=film)
 
     def planned(kind=FilmOptions, **said):
         job = Job.plan(kind(paths=(tmp_path / "a.wav",), model=str(folder), outdir=tmp_path, **said))
@@ -125,9 +130,33 @@ def test_what_a_model_declares_for_films(tiny_model_folder, tmp_path):
     assert planned(mode="txt2img", seed_mode="random") == (1, 0.25, "random")
     assert planned(PictureOptions) == (4, 0.75, None)
     assert Job.plan(FilmOptions(paths=(), model=str(folder), outdir=tmp_path)).settings.few_steps
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"film": {"strength": 2.0}}))
-    with pytest.raises(ParameterError, match=r"--strength 2.0 .expected a number in \[0, 1\]"):
-        planned()
+
+
+@pytest.mark.parametrize(
+    ("strength", "pattern"),
+    [
+        (2.0, r"strength 2.0 .expected a number in \[0, 1\]"),
+        ("0.7 + 0.3*", r"sound_diffusion.json: "),
+        ("", r"sound_diffusion.json: "),
+    ],
+)
+def test_a_strength_that_no_film_can_have_is_refused(strength, pattern, tiny_model_folder, tmp_path):
+    declare(tiny_model_folder, tmp_path / "model", film={"strength": strength})
+    options = FilmOptions(paths=(tmp_path / "a.wav",), model=str(tmp_path / "model"), outdir=tmp_path)
+    with pytest.raises(SoundDiffusionError, match=pattern):
+        Job.plan(options)
+
+
+def test_a_model_may_declare_a_formula_for_the_strength_of_films(tiny_model_folder, tmp_path):
+    declare(tiny_model_folder, tmp_path / "model", film={"strength": "0.7 + 0.3*onset"})
+
+    def planned(**said):
+        options = FilmOptions(model=str(tmp_path / "model"), outdir=tmp_path, **said)
+        return Job.plan(options).options.strength
+
+    assert str(planned()) == "0.7 + 0.3*onset"
+    assert planned(strength=0.5) == 0.5
+    assert planned(mode="txt2img") == 0.4  # each frame by itself: there is nothing to forget
 
 
 @pytest.mark.parametrize(

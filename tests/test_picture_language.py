@@ -3,8 +3,15 @@
 import numpy as np
 import pytest
 
-from sound_diffusion.model.harmony import spectral_peaks
-from sound_diffusion.model.picture_language import GROUPS, MOMENT_AREAS, as_numbers, describe, listen
+from sound_diffusion.model.harmony import spectral_peaks, tuning_of
+from sound_diffusion.model.picture_language import (
+    GROUPS,
+    MOMENT_AREAS,
+    as_numbers,
+    describe,
+    frequencies,
+    listen,
+)
 from sound_diffusion.sound.embeddings import scale
 from sound_diffusion.sound.features import extract, extract_at
 
@@ -72,8 +79,17 @@ def test_pitch_and_colour_rise_with_the_frequency():
 
 
 def test_bands():
-    for index, frequency in enumerate((100, 800, 6000)):
-        assert describe(magnitudes(frequency)).bands.argmax() == index
+    noise = (np.random.default_rng(i).standard_normal((77, 768)) for i in range(3))
+    for index, (low, high) in enumerate(((60, 200), (400, 2000), (4000, 12_000))):
+        heard = (frequencies(768) >= low) & (frequencies(768) < high)
+        assert describe(np.abs(next(noise)) * heard).bands.argmax() == index
+
+
+@pytest.mark.parametrize("frequency", [100, 800, 6000])
+def test_a_tone_alone_draws_lines_wherever_it_is(frequency):
+    bands = describe(magnitudes(frequency)).bands
+    assert bands[1] > 0.7
+    assert (bands <= 1).all()
 
 
 def test_an_attack_is_found_where_it_is_and_lights_up():
@@ -87,21 +103,37 @@ def test_an_attack_is_found_where_it_is_and_lights_up():
 
 
 def test_mastering_hardly_matters():
-    """Of one decibel less, ten milliseconds more and the row of a film's frame little changes."""
+    """Of one decibel less and ten milliseconds more little changes."""
     rng = np.random.default_rng(3)
     t = np.arange(44_100) / 44_100
-    y = sum(np.sin(2 * np.pi * f * t) for f in (220.0, 277.2, 329.6)) + 0.02 * rng.standard_normal(len(t))
+    y = sum(np.sin(2 * np.pi * f * t) for f in (440.0, 554.4, 659.3)) + 0.02 * rng.standard_normal(len(t))
     y = (0.1 * y).astype(np.float32)
     one, other = (as_numbers(describe(extract(part, "fft"))) for part in (y, 0.89 * y[441:]))
     assert np.abs(one - other).max() < 0.1
 
 
 def test_peaks_lie_between_the_columns():
-    spectrum = magnitudes(1000.0)[20:50].mean(0)
-    frequency, magnitude, prominence = spectral_peaks(spectrum.astype(float))
-    loudest = magnitude.argmax()
-    assert frequency[loudest] == pytest.approx(1000, abs=2)
-    assert prominence[loudest] > 1
+    peaks = spectral_peaks(magnitudes(1000.0)[20:50].astype(float))
+    loudest = peaks.magnitude.argmax()
+    assert peaks.frequency[loudest] == pytest.approx(1000, abs=2)
+    assert peaks.prominence[loudest] > 1
+    assert set(peaks.row) == set(range(30))
+
+
+@pytest.mark.parametrize("cents", [-40, -20, 20, 40])
+def test_a_sound_in_another_tuning_keeps_its_harmony(cents):
+    chord = (440.0, 554.37, 659.26, 880.0, 1108.73)
+    there = describe(magnitudes(*chord))
+    tuned = describe(magnitudes(*(f * 2 ** (cents / 1200) for f in chord)))
+    np.testing.assert_allclose(tuned.harmony, there.harmony, atol=0.05)
+    peaks = spectral_peaks(magnitudes(*(f * 2 ** (cents / 1200) for f in chord)).astype(float))
+    assert tuning_of(peaks) == pytest.approx(cents / 100, abs=0.05)
+
+
+def test_noise_has_no_tuning():
+    noise = magnitudes(440, noise=50).astype(float)
+    assert tuning_of(spectral_peaks(noise)) == pytest.approx(0, abs=0.2)
+    assert tuning_of(spectral_peaks(np.zeros((77, 768)))) == 0
 
 
 @pytest.mark.parametrize("width", [768, 1024])

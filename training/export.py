@@ -20,7 +20,7 @@ FEW_STEPS = {
     "steps": 2,
     "guidance": 1.0,
     "few_steps": True,
-    "film": {"steps": 1, "guidance": 1.0, "strength": 0.8, "seed_mode": "fixed"},
+    "film": {"steps": 1, "guidance": 1.0, "strength": "0.7 + 0.3*onset", "seed_mode": "fixed"},
 }
 DECLARED = {
     "scaling": dataset.SCALING,

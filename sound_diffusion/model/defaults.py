@@ -21,7 +21,9 @@ SETTINGS_FILES = (INDEX_FILE, DEFAULTS_FILE, UNET_CONFIG, SCHEDULER_CONFIG)
 PIXELS_PER_LATENT = 8
 LCM_STEPS = 4
 NUMBER, TEXT = (int, float), (str,)
-FILM_DEFAULTS = {"steps": (int,), "guidance": NUMBER, "strength": NUMBER, "seed_mode": TEXT, "chain": TEXT}
+FILM_DEFAULTS = {  # the strength may be a formula
+    "steps": (int,), "guidance": NUMBER, "strength": NUMBER + TEXT, "seed_mode": TEXT, "chain": TEXT,
+}  # fmt: skip
 """Options of films for which a model may declare values of its own, and their types in JSON."""
 
 SAMPLERS = {

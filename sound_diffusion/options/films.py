@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from sound_diffusion.errors import ParameterError, shorten
+from sound_diffusion.errors import ModelError, ParameterError, shorten
 from sound_diffusion.film.camera import BORDERS
 from sound_diffusion.film.colors import COLOR_SPACES
 from sound_diffusion.formulas.prompts import PromptSchedule, read_prompts
 from sound_diffusion.formulas.schedules import Limits, Schedule, Scheduled, parse_schedule
 from sound_diffusion.interpolation import INTERPOLATIONS
-from sound_diffusion.model.defaults import ModelDefaults
+from sound_diffusion.model.defaults import DEFAULTS_FILE, ModelDefaults
 from sound_diffusion.options.between import NEWER, PACE, BetweenFrames
 from sound_diffusion.options.common import (
     count_option,
@@ -206,9 +206,16 @@ class FilmOptions(BetweenFrames):
 
     def with_declared(self, defaults: ModelDefaults) -> Self:
         """Fill in what a model declares for films; a strength there always is."""
-        declared = {"strength": STRENGTH, "chain": CHAIN, **defaults.film}
+        declared = {"strength": STRENGTH, "chain": CHAIN} | defaults.film
+        if isinstance(formula := declared["strength"], str):
+            try:
+                declared["strength"] = parse_schedule(formula, "strength", Limits(0, 1))
+            except ParameterError as error:
+                raise ModelError(f"{DEFAULTS_FILE}: {error}") from error
         if not self.over_pictures:  # these are declared for frames that go on from each other
             declared = {name: value for name, value in declared.items() if name in ("strength", "steps")}
+            if isinstance(declared["strength"], Schedule):
+                declared["strength"] = STRENGTH
         open_ = {name: value for name, value in declared.items() if getattr(self, name) is None}
         return replace(self, **open_)
 

@@ -203,8 +203,8 @@ function showPanel(on) {
 }
 
 function addStrength(step) {
-  const strength = Number(controls.get("strength"));
-  if (Number.isNaN(strength)) return; // a formula
+  const strength = Number.parseFloat(controls.get("strength")); // of a formula, the number that it begins with
+  if (Number.isNaN(strength)) return;
   controls.set("strength", Math.round(100 * Math.min(Math.max(strength + step, 0), 1)) / 100);
 }
 
