@@ -18,17 +18,17 @@ from sound_diffusion.model.harmony import N_MODES, chord_of, harmony_of, key_pla
 from sound_diffusion.sound.features import extract_at
 from sound_diffusion.typing import DoubleArray, FloatArray
 
-NOW = 7.0  # rows in which the newest moments fall to a third of their weight
+NOW = 10.0  # rows in which the newest moments fall to a third of their weight
 WHOLE = 0.02  # weight that every moment keeps beside that
-CHORD_PARTS = 8  # of the span: a chord in one of them is nearly enough, since a beat hides it in others
-CHORD_POWER = 8.0  # of their mean, near the largest without hanging on a single one
+CHORD_PARTS = 8  # of the span: a chord in some of them is enough, since a beat hides it in others
+CHORD_POWER = 3.0  # of their mean, between it and the largest: no single part decides
 ALONE = 0.8  # of a band that holds one tone alone: what it has of the lines, which are the middle's layer
 ATTACK_ROWS = 3  # an attack is a rise over so many rows
 ATTACK_DB = 16.0  # mean rise of the bands that is a full attack
 NOISE_RISE = 1.5  # what steady noise rises by chance
 RELEASE = 14.0  # rows in which the light of an attack falls to a third
 ATTACK_SUM = 3.0  # attacks of so much in all are a full one: they last for several rows
-ATTACK_LIGHT = 0.5  # that a full attack adds
+ATTACK_LIGHT = 0.6  # that a full attack adds
 MOTION = 0.25  # mean attack of a percussive span
 BANDS = (40.0, 250.0, 2500.0, 15_000.0)  # hertz: edges of bass, middle and treble
 # Decibels of a band relative to the whole, and how present it is: what music has, spread out.
