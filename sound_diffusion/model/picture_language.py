@@ -22,7 +22,7 @@ NOW = 10.0  # rows in which the newest moments fall to a third of their weight
 WHOLE = 0.02  # weight that every moment keeps beside that
 CHORD_PARTS = 8  # of the span: a chord in some of them is enough, since a beat hides it in others
 CHORD_POWER = 3.0  # of their mean, between it and the largest: no single part decides
-ALONE = 0.8  # of a band that holds one tone alone: what it has of the lines, which are the middle's layer
+ALONE = 0.4  # that a tone alone takes from the layers of bass and treble, in whose place it has lines
 ATTACK_ROWS = 3  # an attack is a rise over so many rows
 ATTACK_DB = 16.0  # mean rise of the bands that is a full attack
 NOISE_RISE = 1.5  # what steady noise rises by chance
@@ -193,9 +193,8 @@ def with_lines(presence: DoubleArray, alone: float) -> DoubleArray:
         0 to 1.
     """
     bass, middle, treble = presence
-    lines = max(middle, ALONE * alone * bass, ALONE * alone * treble)
-    rest = 1 - 0.4 * alone
-    return np.array([rest * bass, lines, rest * treble])
+    rest = 1 - ALONE * alone
+    return np.array([rest * bass, max(middle, alone * bass, alone * treble), rest * treble])
 
 
 def describe(magnitude: FloatArray) -> Descriptors:
