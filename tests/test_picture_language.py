@@ -72,6 +72,12 @@ def test_noise_is_no_chord_and_noisy():
     assert tone.noisiness < 0.2
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.1, 1.0, 3.0])
+def test_a_tone_in_noise_is_no_chord(noise):
+    overtones = (440 * n for n in range(1, 7))
+    assert describe(magnitudes(*overtones, noise=noise)).chord < 0.15
+
+
 def test_pitch_and_colour_rise_with_the_frequency():
     described = [describe(magnitudes(f)) for f in (80, 160, 320, 640, 1280, 2560)]
     assert (np.diff([d.pitch for d in described]) > 0.02).all()

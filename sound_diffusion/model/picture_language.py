@@ -22,6 +22,7 @@ NOW = 10.0  # rows in which the newest moments fall to a third of their weight
 WHOLE = 0.02  # weight that every moment keeps beside that
 CHORD_PARTS = 8  # of the span: a chord in some of them is enough, since a beat hides it in others
 CHORD_POWER = 3.0  # of their mean, between it and the largest: no single part decides
+NOISY = (0.75, 0.95)  # noisiness in which chords are heard less and less, since its ripples look like them
 ALONE = 0.4  # that a tone alone takes from the layers of bass and treble, in whose place it has lines
 ATTACK_ROWS = 3  # an attack is a rise over so many rows
 ATTACK_DB = 16.0  # mean rise of the bands that is a full attack
@@ -231,9 +232,10 @@ def describe(magnitude: FloatArray) -> Descriptors:
     ]
     relative = np.array(share) - 10 * np.log10((spectrum**2).sum() + 1e-12)
     presence = np.array([along(db, curve) for db, curve in zip(relative, PRESENCE, strict=True)])
-    chords = np.array([chord_of(part.mean(0)) for part in np.array_split(m, CHORD_PARTS)])
-    chord = float(np.mean(chords**CHORD_POWER) ** (1 / CHORD_POWER))
     noisiness = noisiness_of(power, weights)
+    chords = np.array([chord_of(part.mean(0)) for part in np.array_split(m, CHORD_PARTS)])
+    clear = float(np.interp(noisiness, NOISY, (1, 0)))
+    chord = clear * float(np.mean(chords**CHORD_POWER) ** (1 / CHORD_POWER))
     mean_level = light_of(10 * np.log10(level @ MOMENT_AREAS + 1e-12))
     return Descriptors(
         light=float(envelope @ MOMENT_AREAS + mean_level) / 2 + ATTACK_LIGHT * flash,
