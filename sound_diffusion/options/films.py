@@ -206,7 +206,7 @@ class FilmOptions(BetweenFrames):
 
     def with_declared(self, defaults: ModelDefaults) -> Self:
         """Fill in what a model declares for films; a strength there always is."""
-        declared = {"strength": STRENGTH, "chain": CHAIN} | defaults.film
+        declared = {"strength": STRENGTH, "chain": CHAIN, **defaults.film}
         if isinstance(formula := declared["strength"], str):
             try:
                 declared["strength"] = parse_schedule(formula, "strength", Limits(0, 1))
