@@ -12,22 +12,11 @@ from sound_diffusion.model.light_unet import fits
 
 AS_IT_IS = {"act_fn": "relu", "force_upcast": False, "shift_factor": 0.0, "upsample_fn": "nearest"}
 """What is fixed. Sizes may be others."""
-SIZES = frozenset(
-    {
-        "block_out_channels",
-        "decoder_block_out_channels",
-        "encoder_block_out_channels",
-        "in_channels",
-        "latent_channels",
-        "latent_magnitude",
-        "latent_shift",
-        "num_decoder_blocks",
-        "num_encoder_blocks",
-        "out_channels",
-        "scaling_factor",
-        "upsampling_scaling_factor",
-    }
-)
+SIZES = frozenset({
+    "block_out_channels", "decoder_block_out_channels", "encoder_block_out_channels", "in_channels",
+    "latent_channels", "latent_magnitude", "latent_shift", "num_decoder_blocks", "num_encoder_blocks",
+    "out_channels", "scaling_factor", "upsampling_scaling_factor",
+})  # fmt: skip
 
 
 def is_light_autoencoder(config: Mapping[str, Any]) -> bool:

@@ -17,64 +17,29 @@ from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.embeddings import TextTimeEmbedding, TimestepEmbedding, Timesteps
 from diffusers.models.resnet import Downsample2D, ResnetBlock2D, Upsample2D
 
-AS_IT_IS: dict[str, Any] = {
-    "act_fn": "silu",
-    "addition_embed_type": "text",
-    "addition_time_embed_dim": None,
-    "attention_type": "default",
-    "center_input_sample": False,
-    "class_embed_type": None,
-    "class_embeddings_concat": False,
-    "conv_in_kernel": 3,
-    "conv_out_kernel": 3,
-    "cross_attention_norm": None,
-    "downsample_padding": 1,
-    "dropout": 0.0,
-    "dual_cross_attention": False,
-    "encoder_hid_dim": None,
-    "encoder_hid_dim_type": None,
-    "in_channels": 4,
-    "mid_block_only_cross_attention": None,
-    "mid_block_scale_factor": 1,
-    "mid_block_type": "UNetMidBlock2DCrossAttn",
-    "num_attention_heads": None,
-    "num_class_embeds": None,
-    "only_cross_attention": False,
-    "projection_class_embeddings_input_dim": None,
-    "resnet_out_scale_factor": 1.0,
-    "resnet_skip_time_act": False,
-    "resnet_time_scale_shift": "scale_shift",
-    "reverse_transformer_layers_per_block": None,
-    "time_cond_proj_dim": None,
-    "time_embedding_act_fn": None,
-    "time_embedding_type": "positional",
-    "timestep_post_act": None,
-    "transformer_layers_per_block": 1,
-    "upcast_attention": False,
-    "use_linear_projection": True,
-}
+ABSENT = """
+addition_time_embed_dim class_embed_type cross_attention_norm encoder_hid_dim encoder_hid_dim_type
+mid_block_only_cross_attention num_attention_heads num_class_embeds projection_class_embeddings_input_dim
+reverse_transformer_layers_per_block time_cond_proj_dim time_embedding_act_fn timestep_post_act
+"""
+OFF = """
+center_input_sample class_embeddings_concat dual_cross_attention only_cross_attention resnet_skip_time_act
+upcast_attention
+"""
+AS_IT_IS: dict[str, Any] = dict.fromkeys(ABSENT.split()) | dict.fromkeys(OFF.split(), False) | {
+    "act_fn": "silu", "addition_embed_type": "text", "attention_type": "default", "conv_in_kernel": 3,
+    "conv_out_kernel": 3, "downsample_padding": 1, "dropout": 0.0, "in_channels": 4,
+    "mid_block_scale_factor": 1, "mid_block_type": "UNetMidBlock2DCrossAttn",
+    "resnet_out_scale_factor": 1.0, "resnet_time_scale_shift": "scale_shift", "time_embedding_type": "positional",
+    "transformer_layers_per_block": 1, "use_linear_projection": True,
+}  # fmt: skip
 """What is fixed of a UNet. Sizes may be others."""
-SIZES = frozenset(
-    {
-        "addition_embed_type_num_heads",
-        "attention_head_dim",
-        "block_out_channels",
-        "cross_attention_dim",
-        "down_block_types",
-        "flip_sin_to_cos",
-        "freq_shift",
-        "layers_per_block",
-        "norm_eps",
-        "norm_num_groups",
-        "out_channels",
-        "sample_size",
-        "time_embedding_dim",
-        "up_block_types",
-    }
-)
+SIZES = frozenset({
+    "addition_embed_type_num_heads", "attention_head_dim", "block_out_channels", "cross_attention_dim",
+    "down_block_types", "flip_sin_to_cos", "freq_shift", "layers_per_block", "norm_eps",
+    "norm_num_groups", "out_channels", "sample_size", "time_embedding_dim", "up_block_types",
+})  # fmt: skip
 BLOCKS = {"DownBlock2D", "CrossAttnDownBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"}
-
-
 INTEGERS = ("attention_head_dim", "cross_attention_dim", "layers_per_block", "time_embedding_dim")
 
 
