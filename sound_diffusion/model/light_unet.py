@@ -29,8 +29,8 @@ upcast_attention
 AS_IT_IS: dict[str, Any] = dict.fromkeys(ABSENT.split()) | dict.fromkeys(OFF.split(), False) | {
     "act_fn": "silu", "addition_embed_type": "text", "attention_type": "default", "conv_in_kernel": 3,
     "conv_out_kernel": 3, "downsample_padding": 1, "dropout": 0.0, "in_channels": 4,
-    "mid_block_scale_factor": 1, "mid_block_type": "UNetMidBlock2DCrossAttn",
-    "resnet_out_scale_factor": 1.0, "resnet_time_scale_shift": "scale_shift", "time_embedding_type": "positional",
+    "mid_block_scale_factor": 1, "mid_block_type": "UNetMidBlock2DCrossAttn", "resnet_out_scale_factor": 1.0,
+    "resnet_time_scale_shift": "scale_shift", "time_embedding_type": "positional",
     "transformer_layers_per_block": 1, "use_linear_projection": True,
 }  # fmt: skip
 """What is fixed of a UNet. Sizes may be others."""
