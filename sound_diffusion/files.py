@@ -154,7 +154,8 @@ def whole_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     except OSError as error:
         raise _output_error(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def remove_parts(folder: Path) -> None:

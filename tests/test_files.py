@@ -185,6 +185,16 @@ def test_folder_that_cannot_be(tmp_path):
         pass
 
 
+def test_a_drive_that_only_reads(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OutputError, match="Read-only file system"), write_atomically(tmp_path / "a"):
+        pass
+
+
 def test_check_place_makes_nothing(tmp_path):
     check_place(tmp_path / "a" / "b")
     check_place(tmp_path)
