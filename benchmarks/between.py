@@ -56,6 +56,13 @@ class Films:
         """Return the same for another sound, from its beginning on."""
         return Films(argparse.Namespace(**vars(self._args) | {"sound": sound, "offset": 0.0}), self._folder)
 
+    def gradient(self) -> str:
+        """Save a picture that no model has painted, and return its path."""
+        y, x = np.mgrid[:256, :256]
+        path = self._folder / "gradient.png"
+        Image.fromarray(np.stack([x, y, (x + y) % 256], axis=-1).astype(np.uint8)).save(path)
+        return str(path)
+
     def make(self, name: str, *flags: str, again: bool = False) -> tuple[np.ndarray, float]:
         """Return the frames of a film [shape=(n, height, width, 3), dtype=uint8] and how long it took."""
         args = self._args
@@ -120,6 +127,8 @@ def measure_loops(films: Films, args: argparse.Namespace) -> None:
         "txt2img, circle": (*TXT2IMG, "--seed-mode", "circle", "--loop"),
         "txt2img, keys, circle": (*TXT2IMG, "--interpolate", every, "--seed-mode", "circle", "--loop"),
         "img2img": ("--loop",),
+        "img2img, strength 0.4": ("--loop", "--strength", "0.4"),
+        "the same, from a picture": ("--loop", "--strength", "0.4", "--init-img", films.gradient()),
         "img2img, not a loop": (),
     }
     for name, flags in kinds.items():

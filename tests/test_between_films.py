@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 
 import audio2video
 from sound_diffusion import recipe as recipes
@@ -191,6 +192,8 @@ def test_between_painted_frames_the_camera_moves_on(make, tmp_path):
         ("--mode", "txt2img", "--interpolate", "7", "--seed-mode", "circle"),
         ("--strength", "0.5"),
         ("--strength", "0.8", "--seed-mode", "fixed"),
+        ("--strength", "0.4", "--init-img", "PICTURE"),
+        ("--strength", "0.4", "--init-img", "PICTURE", "--seed-mode", "fixed"),
     ],
 )
 def test_a_loop_comes_back_to_a_beginning_that_does_not_follow_on_its_end(flags, make, tmp_path):
@@ -198,6 +201,9 @@ def test_a_loop_comes_back_to_a_beginning_that_does_not_follow_on_its_end(flags,
     fading = tmp_path / "fading.wav"
     y = np.sin(np.arange(n) ** 1.4 / 300) * np.linspace(0.9, 0, n)
     soundfile.write(fading, y.astype(np.float32), SAMPLE_RATE, subtype="FLOAT")
+    picture = tmp_path / "picture.png"
+    Image.fromarray(np.mgrid[:64, :64, :3].sum(0).astype(np.uint8) * 2).save(picture)
+    flags = [str(picture) if flag == "PICTURE" else flag for flag in flags]
     assert make(*flags, "--loop", "--fps", "24", path=fading) == (0, [])
     film = pixels_of(tmp_path / "out" / "fading").astype(float)
     *steps, home = np.abs(np.roll(film, -1, axis=0) - film).mean((1, 2, 3))

@@ -210,10 +210,17 @@ class FrameMaker:
     def _first_second(self) -> list[int]:
         return [index for index in self.timeline.painted if index < self.timeline.shown_fps] or [0]
 
-    def _approached(self, frame: Frame) -> tuple[torch.Tensor, float] | None:
-        """Return the latents that a loop comes back to, and how near this frame is brought to them."""
+    def _approached(self, frame: Frame) -> tuple[torch.Tensor | Image.Image, float] | None:
+        """Return what a loop comes back to, and how near this frame is brought to them."""
         share = self.timeline.approach(frame.index)
-        return (self._load(0).latents, share) if share else None
+        return (self._goal, share) if share else None
+
+    @cached_property
+    def _goal(self) -> torch.Tensor | Image.Image:
+        """What a loop comes back to: its first frame; where noise does so too, what that was painted over."""
+        picture = self.job.init_image
+        comes_back = self.timeline.seed_mode in ("fixed", "walk", "circle")
+        return picture if picture is not None and comes_back else self._load(0).latents
 
     def _keeps_latents(self, index: int) -> bool:
         """Whether the latents of a painted frame are needed for frames that come later."""

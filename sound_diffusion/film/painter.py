@@ -90,7 +90,7 @@ class FilmPainter:
         conditionings: Sequence[Conditioning],
         places: Sequence[float],
         start: Painted | Image.Image | None = None,
-        approached: tuple[torch.Tensor, float] | None = None,
+        approached: tuple[torch.Tensor | Image.Image, float] | None = None,
     ) -> list[Painted]:
         """Paint several frames at once.
 
@@ -105,8 +105,8 @@ class FilmPainter:
             What one frame is painted over. The latents of a frame are taken as they are, unless the options
             ask for pictures; a picture, such as one that camera, colours or sharpening have changed, is
             encoded.
-        approached : (torch.Tensor, float), optional
-            Latents that `start` is brought nearer to, and by how much, in [0, 1].
+        approached : (torch.Tensor or PIL.Image.Image, float), optional
+            Latents, or a picture, that `start` is brought nearer to, and by how much, in [0, 1].
 
         Returns
         -------
@@ -118,7 +118,8 @@ class FilmPainter:
         if start is not None and settings.strength < 1:
             over = self._latents_of(start, settings, generators)
             if approached is not None:
-                over = between(over, *approached)
+                goal, share = approached
+                over = between(over, self._goal(goal, start, settings, frames[0], generators), share)
             if settings.strength == 0:
                 kept = over.contiguous()
                 if approached is not None:
@@ -154,6 +155,26 @@ class FilmPainter:
             return latents
         noise = self._make_moved_noise([NoisePoint(frame.seed_of_addition)], [self._way(frame)])
         return latents + amount * noise.to(latents)
+
+    def _goal(
+        self,
+        goal: torch.Tensor | Image.Image,
+        start: Painted | Image.Image,
+        settings: PaintSettings,
+        frame: Frame,
+        generators: Sequence[Seed],
+    ) -> torch.Tensor:
+        """Return the latents of what is approached.
+
+        A VAE may draw from the generator before the noise is drawn. One drawing for every frame lets the same
+        seed give the noise that it gave where the picture itself was painted over.
+        """
+        import torch
+
+        if isinstance(goal, torch.Tensor):
+            return goal
+        drawn = not (isinstance(start, Painted) and self.job.options.chain == "latent")
+        return encode_pictures(self.model, [goal], settings, [frame.seed] if drawn else generators)
 
     def _painted(self, frames: Sequence[Frame], latents: torch.Tensor) -> list[Painted]:
         """Return frames with their latents; several at once are decoded at once, where memory may lack."""
