@@ -14,7 +14,7 @@ from sound_diffusion.film import painter, run_folder
 from sound_diffusion.interpolation import slerp
 from sound_diffusion.painting import _prompt_arguments
 from tests.conftest import MANY_KILLS
-from tests.test_audio2video import frames_of, interrupt_after, pixels_of
+from tests.films import frames_of, interrupt_after, pixels_of
 
 KEYS = ("--mode", "txt2img", "--interpolate", "3")
 TOGETHER = {

@@ -11,7 +11,7 @@ from sound_diffusion.errors import OutputError
 from sound_diffusion.film import painter
 from sound_diffusion.film.run_folder import RunFolder
 from sound_diffusion.film.saving import MOST_WAITING, Saver
-from tests.test_audio2video import frames_of, interrupt_after
+from tests.films import frames_of, interrupt_after
 from tests.test_between_films import make, sound  # noqa: F401  (fixtures)
 
 

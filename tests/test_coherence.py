@@ -8,7 +8,7 @@ from PIL import Image
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.film.colors import COLOR_SPACES, Coherence, to_lab
 from sound_diffusion.starting_pictures import load_picture
-from tests.test_audio2video import frames_of, interrupt_after
+from tests.films import frames_of, interrupt_after
 from tests.test_between_films import make, sound  # noqa: F401  (fixtures)
 
 FLAGS = (
