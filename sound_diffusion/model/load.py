@@ -10,6 +10,7 @@ from sound_diffusion.errors import ModelError, ParameterError, reason_of
 from sound_diffusion.model.additions import add_lora, load_vae
 from sound_diffusion.model.checkpoint import load_checkpoint_pipeline
 from sound_diffusion.model.defaults import read_defaults
+from sound_diffusion.model.families import IN_CHANNELS, OTHER_IN_CHANNELS
 from sound_diffusion.model.find import Location, find_model
 from sound_diffusion.model.folders import folder_parts, read_index
 from sound_diffusion.model.libraries import quiet_libraries
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
 
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
-IN_CHANNELS = 4  # of a UNet that paints from an embedding alone
 LARGE_UNET = 100_000_000
 """Parameters from which bfloat16 on a CPU saves enough time to be worth its rounding."""
 BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
@@ -207,8 +207,7 @@ def _check_pipeline(pipeline: DiffusionPipeline, location: Location, expected: s
     config = getattr(getattr(pipeline, "unet", None), "config", {})
     if name not in PIPELINES or not isinstance(config.get("cross_attention_dim"), int):
         raise ModelError(f"model {location}: a {name}", expected)
-    if config["in_channels"] != IN_CHANNELS:
-        what = "an inpainting model" if config["in_channels"] == 9 else "a model"
-        raise ModelError(
-            f"model {location}: {what} with {config['in_channels']} input channels", f"{IN_CHANNELS} channels"
-        )
+    channels = config["in_channels"]
+    if channels != IN_CHANNELS:
+        found = f"{OTHER_IN_CHANNELS.get(channels, 'a model')} with {channels} input channels"
+        raise ModelError(f"model {location}: {found}", f"{IN_CHANNELS} channels")
