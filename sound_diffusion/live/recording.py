@@ -12,7 +12,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from sound_diffusion.film.video import Film, SoundTrack, encode_film
 from sound_diffusion.live.chain import LiveJob, Painted
 from sound_diffusion.live.hearing import FULL_SCALE
 from sound_diffusion.live.recorded import SESSION, Recorded, film_command
-from sound_diffusion.model.defaults import ModelDefaults
 from sound_diffusion.options import LiveOptions
 from sound_diffusion.recipe import option_entries, versions
 from sound_diffusion.typing import FloatArray
@@ -36,65 +34,13 @@ WAITING = 2000  # blocks and pictures that may wait for the disk
 LONGEST = 4 * 3600  # seconds of a recording
 
 
-class Recordings:
-    """What is recorded now, if anything is, and the films of before that are still being written.
-
-    Parameters
-    ----------
-    on_end : callable
-        As for :class:`Recorder`.
-    """
-
-    def __init__(self, on_end: Callable[[dict[str, Any]], object]) -> None:
-        self._on_end = on_end
-        self._current: Recorder | None = None
-        self._all: list[Recorder] = []
-
-    @property
-    def is_on(self) -> bool:
-        """Whether something is recorded."""
-        return self._current is not None
-
-    def begin(self, job: LiveJob) -> None:
-        """Record what follows; OutputError where there is no place for it."""
-        options = job.options
-        self._current = Recorder(options.folder, options.fps, job.defaults, self._on_end)
-        self._current.start()
-        self._all = [*(each for each in self._all if each.is_alive()), self._current]
-
-    def hear(self, samples: FloatArray) -> bool:
-        """Record samples; say whether there is room for more."""
-        if self._current is None:
-            return True
-        self._current.hear(samples)
-        return not self._current.is_full
-
-    def show(self, painted: Painted, options: LiveOptions) -> None:
-        """Record a picture."""
-        if self._current is not None:
-            self._current.show(painted, options)
-
-    def end(self) -> None:
-        """End what is recorded, and let its film be made."""
-        if self._current is not None:
-            self._current.finish()
-            self._current = None
-
-    def join(self, seconds: float) -> None:
-        """Wait for the films, so long for each."""
-        for each in self._all:
-            each.join(seconds)
-
-
 class Recorder(threading.Thread):
     """Writes what is heard and painted, in a thread of its own, until it is told that it ends.
 
     Parameters
     ----------
-    folder : Path
-        In which a folder for it is made, named after the time.
-    fps : Fraction
-    defaults : ModelDefaults
+    job : Job
+        How it is painted to begin with. In its folder one is made, named after the time.
     on_end : callable
         Called with what a page is told at the end: first when all is written but the film, then with that.
 
@@ -104,15 +50,13 @@ class Recorder(threading.Thread):
         If the folder cannot be made.
     """
 
-    def __init__(
-        self, folder: Path, fps: Fraction, defaults: ModelDefaults, on_end: Callable[[dict[str, Any]], object]
-    ) -> None:
+    def __init__(self, job: LiveJob, on_end: Callable[[dict[str, Any]], object]) -> None:
         super().__init__(name="recorder", daemon=True)
-        self.folder = _new_folder(folder)
+        self.folder = _new_folder(job.options.folder)
         self.sound = self.folder / f"{self.folder.name}.flac"
         self.is_full = False
-        self._session = Recorded(fps)
-        self._defaults, self._on_end = defaults, on_end
+        self._session = Recorded(job.options.fps)
+        self._defaults, self._on_end = job.defaults, on_end
         self._queue: queue.Queue[FloatArray | tuple[Painted, LiveOptions]] = queue.Queue(WAITING)
         self._ended = threading.Event()
         self._recipe: dict[str, Any] = {}

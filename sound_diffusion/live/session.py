@@ -21,7 +21,7 @@ from sound_diffusion.live.protocol import (
     read_message,
     read_sound,
 )
-from sound_diffusion.live.recording import Recordings
+from sound_diffusion.live.recording import Recorder
 from sound_diffusion.live.settings import NAMES, VARIABLES, change, choices, descriptions, shown
 from sound_diffusion.live.statistics import Statistics
 from sound_diffusion.model.model import Model
@@ -52,7 +52,8 @@ class Session:
         self._clock = 0.0
         self._model, self._message = "loading", ""
         self._statistics = Statistics(job.options.stats)
-        self._recordings = Recordings(self._later(lambda told: self._clients.tell(type="recording", **told)))
+        self._recorder: Recorder | None = None
+        self._recorders: list[Recorder] = []  # those whose films are still being written among them
         self._held: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._painter = Painter(
@@ -84,7 +85,8 @@ class Session:
         self._end_recording()
         for client in self._clients:
             client.close(GOING_AWAY, "the program has ended")
-        await asyncio.to_thread(self._recordings.join, FILM_SECONDS)
+        for recorder in self._recorders:
+            await asyncio.to_thread(recorder.join, FILM_SECONDS)
         if self._model == "ready":  # loading cannot be cut short, and leaves nothing behind
             await asyncio.to_thread(self._painter.join, PICTURE_SECONDS)
         self._statistics.close()
@@ -166,8 +168,10 @@ class Session:
             raise RubbishError("more sound than time goes by")
         self._clock = clock
         heard = self._take.hear(clock, samples)
-        if not self._recordings.hear(heard):
-            self._end_recording()
+        if self._recorder is not None:
+            self._recorder.hear(heard)
+            if self._recorder.is_full:
+                self._end_recording()
 
     # --- settings and takes
 
@@ -204,23 +208,29 @@ class Session:
     # --- recording
 
     def _record(self, client: Client) -> None:
-        if self._recordings.is_on:
+        if self._recorder is not None:
             return
         if self._start is None or self._model != "ready":
             client.tell(type="refused", setting="record", message="nothing is heard or painted yet")
             return
         self._new_take()
         try:
-            self._recordings.begin(self.job)
+            self._recorder = Recorder(self.job, self._later(self._tell_recording))
         except OutputError as error:
             client.tell(type="refused", setting="record", message=str(error))
             return
+        self._recorder.start()
+        self._recorders = [*(each for each in self._recorders if each.is_alive()), self._recorder]
         self._tell_state()
 
     def _end_recording(self) -> None:
-        if self._recordings.is_on:
-            self._recordings.end()
+        if self._recorder is not None:
+            self._recorder.finish()
+            self._recorder = None
             self._tell_state()
+
+    def _tell_recording(self, told: dict[str, Any]) -> None:
+        self._clients.tell(type="recording", **told)
 
     # --- what the painter says
 
@@ -244,7 +254,8 @@ class Session:
         message = picture_message(picture.heard.clock, picture.seconds, frame.index, picture.encoded)
         self._clients.show(frame.index, message)
         self._statistics.add(picture)
-        self._recordings.show(picture.painted, picture.options)
+        if self._recorder is not None:
+            self._recorder.show(picture.painted, picture.options)
         for option, line in picture.painted.held.items():
             if option not in self._held:
                 self._held.add(option)
@@ -272,7 +283,7 @@ class Session:
             "message": self._message,
             "role": client.role,
             "heard": self._start is not None,
-            "recording": self._recordings.is_on,
+            "recording": self._recorder is not None,
             "width": self.job.settings.width,
             "height": self.job.settings.height,
             "settings": shown(self.job.options),
