@@ -107,10 +107,7 @@ def paint_source(source: Source, job: PictureJob, bar: ProgressBar) -> Iterator[
     # A grid shows a whole request; where every picture is saved, that of a single one would be a copy.
     whole = missing == options.batches() and (len(pictures) > 1 or options.skip_save)
     if whole and not options.skip_grid:
-        from diffusers.utils import make_image_grid
-
-        grid = make_image_grid(pictures, options.n_iter, options.n_samples)
-        yield save_picture(grid, folder, recipe | {"seed": options.seed}, prefix="grid-")
+        yield save_picture(_grid(pictures, options), folder, recipe | {"seed": options.seed}, prefix="grid-")
     plots.check()
 
 
@@ -264,3 +261,10 @@ class Plots:
         """Raise PaintingError if a plot is missing."""
         if self._failure is not None:
             raise self._failure
+
+
+def _grid(pictures: list[Image.Image], options: PictureOptions) -> Image.Image:
+    from diffusers.utils import make_image_grid
+
+    grid: Image.Image = make_image_grid(pictures, options.n_iter, options.n_samples)
+    return grid
