@@ -34,6 +34,7 @@ from PIL import Image
 import sound_diffusion as sd
 from benchmarks.busy import load, processors
 from benchmarks.made import make_film
+from sound_diffusion.files import COMPRESSION
 from sound_diffusion.film.path import features_at
 from sound_diffusion.film.timeline import Timeline
 from sound_diffusion.latents import decode_latents, encode_pictures, latent_noise
@@ -146,7 +147,7 @@ def parts(options: argparse.Namespace, model: Model) -> dict[str, Callable[[], o
         ),
         "decoder": lambda: decode_latents(model, latents),
         "encoder, where a picture is painted over": lambda: encode_pictures(model, [picture], settings, [0]),
-        "PNG, in its thread": lambda: picture.save(io.BytesIO(), "png"),
+        "PNG, in its thread": lambda: picture.save(io.BytesIO(), "png", **COMPRESSION),
     }
 
 
