@@ -413,12 +413,13 @@ class TestDescriptions:
         assert [path.name for path in tmp_path.iterdir()] == ["mine.toml"]
 
     def test_all_that_is_set_is_shown(self, film, tiny_model_folder, model_loads, tmp_path):
-        flags = ("--zoom", 1.5, "--gain", "1 + onset", "--strength", "0:(0.5), 1s:(0.75)")
+        flags = ("--zoom", 1.5, "--gain", "1 + onset", "--strength", "0:(0.5), 1s:(0.75)", "--scale", 2)
         assert film(tiny_model_folder, *flags, "--describe").code == 0
         assert not model_loads
         table = np.genfromtxt(tmp_path / "out/clicks/clicks.schedules.csv", delimiter=",", names=True)
         assert len(table) == 24
-        assert {"seconds", "frame", "onset", "beats", "zoom", "gain", "strength"} <= set(table.dtype.names)
+        shown = {"seconds", "frame", "onset", "beats", "zoom", "gain", "strength", "scale"}
+        assert shown <= set(table.dtype.names)  # by their flags
         assert "angle" not in table.dtype.names
         assert (table["zoom"] == 1.5).all()
         np.testing.assert_allclose(table["gain"], 1 + table["onset"], rtol=1e-4)

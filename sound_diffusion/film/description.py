@@ -109,11 +109,13 @@ def _wanted(options: FilmOptions) -> dict[str, Schedule]:
 
 
 def _set_numbers(options: FilmOptions) -> dict[str, Schedule]:
-    """Return what may change over a film and is a number: what does not change is a level line."""
+    """Return what may change over a film and is a number, by flag: what does not change is a level line."""
     declared = {each.name: each for each in options_of(FilmOptions)}
     numbers = {name: getattr(options, name) for name in SCHEDULED}
     return {
-        name: value if isinstance(value, Schedule) else parse_schedule(str(value), declared[name].flag)
+        declared[name].flag.removeprefix("--"): value
+        if isinstance(value, Schedule)
+        else parse_schedule(str(value), declared[name].flag)
         for name, value in numbers.items()
         if value is not None and value != declared[name].default
     }
