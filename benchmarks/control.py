@@ -12,7 +12,8 @@ Scale and noise lead away from what is painted without them, whichever way that 
 correlated with the distance of every frame from the same one of a film of constant --strength 0.4 alone
 ("plain"). Contrast does not tell what guidance does: it rises with it, and falls again where the picture as
 a whole is bright. Change from frame to frame does not tell what noise does: it is the music's own first of
-all, and comes with the same onsets.
+all. Noise follows loudness, as the camera does: what it has made stays for some frames, so that single frames
+of noise, at onsets, are told apart less well.
 
 For every preset the same is done with all that it schedules, and onset strength with the change of the
 picture. A row has Pearson's correlation and Spearman's rank correlation, each the mean over the pieces, then
@@ -56,7 +57,7 @@ CONTROLS = {
     "strength": ("--strength", "0.1 + 0.7*onset"),
     "scale": ("--scale", "2 - cos(pi*seconds)", *CAMERA),
     "gain": ("--gain", "0.65 - 0.35*cos(pi*seconds)"),
-    "noise": ("--noise", "onset", *CAMERA),
+    "noise": ("--noise", "loudness", *CAMERA),
     "zoom": ("--zoom", "1 + 0.08*loudness", *CAMERA),
     "angle": ("--angle", "8*(loudness - 0.5)", *CAMERA),
     "translation_x": ("--translation_x", "8*(loudness - 0.5)", *CAMERA),
