@@ -45,20 +45,25 @@ class Peaks:
     prominence: DoubleArray
 
 
-def spectral_peaks(spectra: DoubleArray) -> Peaks:
+def spectral_peaks(spectra: DoubleArray, smoothing: float = 0.0) -> Peaks:
     """Find the peaks of spectra by parabolas through their logarithms.
 
     Parameters
     ----------
     spectra : np.ndarray [shape=(rows, width)]
         Magnitudes.
+    smoothing : float
+        Rows over which they are smoothed first.
 
     Returns
     -------
     Peaks
     """
     spacing = SAMPLE_RATE / (2 * (spectra.shape[1] - 1))
-    x = np.log(spectra[:, : int(PEAKS[1] / spacing) + 33] + 1e-4)  # and the neighbourhood of the highest
+    x = spectra[:, : int(PEAKS[1] / spacing) + 33]  # and the neighbourhood of the highest
+    if smoothing:
+        x = gaussian_filter1d(x, smoothing, axis=0, mode="nearest")
+    x = np.log(x + 1e-4)
     around = gaussian_filter1d(x, 8.0, axis=1)[:, 1:-1]
     left, centre, right = x[:, :-2], x[:, 1:-1], x[:, 2:]
     part = np.clip((left - right) / 2 / (left - 2 * centre + right - 1e-9), -0.5, 0.5)
@@ -102,7 +107,7 @@ def harmony_of(spectra: DoubleArray, weights: DoubleArray) -> DoubleArray:
     np.ndarray [shape=(12,)]
         Share of each pitch class, C first; all equal where there are no peaks.
     """
-    peaks = spectral_peaks(gaussian_filter1d(spectra, 1.0, axis=0, mode="nearest"))
+    peaks = spectral_peaks(spectra, smoothing=1.0)
     weight = weights[peaks.row] * peaks.magnitude**0.6 * np.interp(peaks.prominence, DOUBTFUL, (0, 1))
     place = 12 * np.log2(peaks.frequency / A4) + 9 - tuning_of(peaks)
     apart = np.abs((place - np.arange(PITCH_CLASSES)[:, None] + 6) % 12 - 6)
