@@ -10,8 +10,8 @@ import soundfile
 from sound_diffusion import recipe as recipes
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.errors import VideoError
-from sound_diffusion.film import making
 from sound_diffusion.film import run as film_run
+from sound_diffusion.film import run_folder
 from sound_diffusion.locks import hold
 from sound_diffusion.model import load as models
 from tests.conftest import MANY_KILLS
@@ -41,7 +41,7 @@ def test_frames_of_another_precision_are_named(make, tmp_path, monkeypatch):
     assert recipes.read_recipe(tmp_path / "out/noise/frames/00002.png")["precision"] == "full"
     monkeypatch.setattr(models, "cpu_precision", lambda n_parameters: "autocast")
     said = []
-    monkeypatch.setattr(making.logger, "warning", lambda text, *values: said.append(text % values))
+    monkeypatch.setattr(run_folder.logger, "warning", lambda text, *values: said.append(text % values))
     assert make("--fps", 10)[0] == 0
     assert "00002.png was painted on cpu in precision full by torch, what follows on cpu" in said[0]
 
