@@ -14,6 +14,7 @@ pytest.importorskip("accelerate")
 from sound_diffusion.model.load import load_model  # noqa: E402
 from sound_diffusion.model.picture_language import GROUPS, Descriptors, describe  # noqa: E402
 from training import corpus, dataset, sounds  # noqa: E402
+from training.examples import Examples, latents_of  # noqa: E402
 from training.loop import make_accelerator  # noqa: E402
 from training.renderer import Style, render  # noqa: E402
 
@@ -160,7 +161,7 @@ def test_sounds_without_pictures_are_heard_and_not_painted(work):
     assert set(np.load(path).files) == {"embeddings", "told", "targets"}
     (work / "latents").mkdir()
     np.save(work / "latents" / "shard_0000.npy", np.ones((4, 4, 32, 32), np.float16) * np.arange(1, 33))
-    examples = unet.Examples(work, make_accelerator(), seed=0)
+    examples = Examples(work, make_accelerator(), seed=0)
     assert len(examples.embeddings) == len(examples.targets) == 2 * len(examples.latents)
     assert [len(part) for part in examples.sounds(7)] == [7, 7, 7, 7]
     timesteps, embeddings, told, targets, latents = examples.pairs(5)
@@ -171,18 +172,17 @@ def test_sounds_without_pictures_are_heard_and_not_painted(work):
 
 
 def test_several_processes_share_the_examples(work):
-    from training import unet
 
     for index in range(3):
         dataset.write_shard(work / "shards" / f"shard_{index:04d}.npz", dataset.make_pair)
     (work / "latents").mkdir()
     for path in dataset.shards(work / "shards"):
-        np.save(unet.latents_of(path), np.ones((4, 4, 32, 32), np.float16) * np.arange(1, 33))
+        np.save(latents_of(path), np.ones((4, 4, 32, 32), np.float16) * np.arange(1, 33))
     processes = [SimpleNamespace(process_index=i, num_processes=2, device="cpu") for i in range(2)]
-    parts = [unet.Examples(work, process, seed=0) for process in processes]
+    parts = [Examples(work, process, seed=0) for process in processes]
     assert [len(part.latents) for part in parts] == [8, 4]
     joined = torch.cat([parts[0].targets[:4], parts[1].targets, parts[0].targets[4:]])
-    alone = unet.Examples(work, make_accelerator(), seed=0)
+    alone = Examples(work, make_accelerator(), seed=0)
     torch.testing.assert_close(joined, alone.targets)
 
 

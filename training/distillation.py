@@ -21,8 +21,9 @@ from diffusers import DPMSolverMultistepScheduler
 from torch.nn import functional
 
 from sound_diffusion.model.mirrored import mirrored
+from training.examples import Examples
 from training.loop import Clock, LoopOptions, Step, fit, make_accelerator
-from training.unet import Examples, Painter, UNetOptions, load_trained, make_scheduler
+from training.unet import Painter, UNetOptions, load_trained, make_scheduler
 
 GUIDANCE = 2.5
 """Scale of classifier-free guidance at which the slow painter's pictures are recognised best."""

@@ -11,7 +11,7 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, StableDiffusionPipeline, UNet2DConditionModel
 
 from sound_diffusion.model.sound_encoder import SOUND_ENCODER
-from training import autoencoder, dataset, distillation, tiny_autoencoder, unet
+from training import autoencoder, dataset, distillation, examples, tiny_autoencoder, unet
 
 WORK = Path(__file__).parent / "work"
 MODEL = Path(__file__).parent.parent / "models" / "cymatics"
@@ -68,7 +68,7 @@ def export(work: Path = WORK, model: Path = MODEL, *, slow: bool = False) -> Pat
         The model's folder.
     """
     vae = autoencoder.load_trained(work) if slow else tiny_autoencoder.load_trained(work)
-    vae.register_to_config(scaling_factor=unet.scaling_factor(work))
+    vae.register_to_config(scaling_factor=examples.scaling_factor(work))
     painter = unet.load_trained(work, checkpoint="unet.pt" if slow else "few_step.pt")
     beside = model.with_name(model.name + ".part")
     shutil.rmtree(beside, ignore_errors=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training import dataset, unet
+from training import dataset, examples, unet
 from training.export import WORK
 from training.loop import load_average
 
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     model = unet.Painter(unet.UNetOptions())
     load_average(options.work / options.checkpoint, model)
     model.eval()
-    mean, deviation = unet.target_scale(options.work)
+    mean, deviation = examples.target_scale(options.work)
     print(f"{'':<16}" + "".join(f"{name:>11}" for name in DESCRIPTORS))
     for feature in dataset.PAINTED:
         told, targets = hear(model, feature, options.count)

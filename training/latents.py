@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from training import autoencoder, dataset
+from training.examples import latents_of
 from training.loop import make_accelerator
-from training.unet import latents_of
 
 
 def symmetric(latents: torch.Tensor) -> torch.Tensor:

@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from training import autoencoder, dataset
 from training.autoencoder import AutoencoderOptions
+from training.examples import latents_of
 from training.loop import Clock, LoopOptions, Step, fit, load_average, make_accelerator
-from training.unet import latents_of
 
 PIXELS = 8  # a side of what one latent stands for
 
