@@ -85,11 +85,15 @@ class Session:
         self._end_recording()
         for client in self._clients:
             client.close(GOING_AWAY, "the program has ended")
-        for recorder in self._recorders:
-            await asyncio.to_thread(recorder.join, FILM_SECONDS)
+        # In a thread even where there are none: the pages are told meanwhile.
+        await asyncio.to_thread(self._join_recorders)
         if self._model == "ready":  # loading cannot be cut short, and leaves nothing behind
             await asyncio.to_thread(self._painter.join, PICTURE_SECONDS)
         self._statistics.close()
+
+    def _join_recorders(self) -> None:
+        for recorder in self._recorders:
+            recorder.join(FILM_SECONDS)
 
     # --- pages that come and go
 
