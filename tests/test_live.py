@@ -1,6 +1,8 @@
 """Live: what is heard is painted, by the newest sound, over a socket, and can be painted again."""
 
+import json
 import re
+import shutil
 import struct
 from fractions import Fraction
 
@@ -9,12 +11,15 @@ import pytest
 from PIL import Image
 
 from sound_diffusion.constants import SAMPLE_RATE
+from sound_diffusion.errors import ParameterError
 from sound_diffusion.film import painter as film_painter
 from sound_diffusion.film.noise import Circle, Walk
 from sound_diffusion.formulas.schedules import parse_schedule
 from sound_diffusion.job import Job
 from sound_diffusion.live import chain
 from sound_diffusion.live.chain import Chain
+from sound_diffusion.live.server import serve
+from sound_diffusion.live.settings import change
 from tests.live_pages import RATE, noise, tiny_options
 from tests.repainting import WholeSound
 
@@ -87,6 +92,33 @@ def test_what_cannot_be_set_is_refused_in_one_line(page, name, value, pattern):
     page.wait_for(lambda page: page.all("pong"))
     if name in before:
         assert page.state["settings"][name] == before[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "formula", "pattern"),
+    [
+        ("strength", "onse", "onse.*onset"),
+        ("strength", "beats", "whole sound"),
+        ("strength", "0:(1), 8b:(0.5)", "whole sound"),
+        ("zoom", "1+0.1*cumulative(onset)", r"whole sound.*use smooth"),
+    ],
+)
+def test_what_the_page_may_not_set_is_refused_at_the_start(
+    tiny_model_folder, tmp_path, name, formula, pattern
+):
+    options = tiny_options(tiny_model_folder, tmp_path, port=0)
+    wrong = options.with_changed(**{name: parse_schedule(formula, f"--{name}")})
+    with pytest.raises(ParameterError, match=pattern) as caught:
+        next(serve(wrong))
+    assert caught.value.exit_code == 2
+    assert change(options, {name: formula}, options)[1] == {name: str(caught.value)}
+
+
+def test_a_formula_that_the_model_declares_is_served(tiny_model_folder, tmp_path):
+    declared = {"film": {"strength": "0.7 + 0.3*onset"}}
+    folder = shutil.copytree(tiny_model_folder, tmp_path / "model")
+    (folder / "sound_diffusion.json").write_text(json.dumps(declared))
+    assert "http://" in next(serve(tiny_options(folder, tmp_path, port=0)))
 
 
 def test_settings_are_told_and_brought_back(page):

@@ -21,12 +21,14 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sound_diffusion.errors import ParameterError
+from sound_diffusion.film.controls import schedules_of
 from sound_diffusion.job import Job
 from sound_diffusion.live.clients import Client
 from sound_diffusion.live.connections import PatientProtocol, PatientSocket
 from sound_diffusion.live.protocol import LARGEST_MESSAGE, RubbishError
 from sound_diffusion.live.security import Access, Guard
 from sound_diffusion.live.session import Session
+from sound_diffusion.live.settings import check_live
 from sound_diffusion.options import LiveOptions
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,8 @@ def serve(options: LiveOptions) -> Iterator[str]:
     ModelError, OutputError, ParameterError
         If what is asked for cannot be painted, or the address cannot be listened at.
     """
+    for schedule in schedules_of(options).values():  # the user's; what the model declares is not checked
+        check_live(schedule)
     job = Job.plan(options)
     access = Access.to(options.host)
     with listen(options.host, options.port) as listening:
