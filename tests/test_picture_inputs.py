@@ -176,6 +176,15 @@ BAD_INPUTS = {
 }
 
 
+@pytest.mark.parametrize(
+    "address", ["https://example.com/a.mp3", "http://example.com/a.npy?b=1", "ftp://a/b.npy"]
+)
+def test_addresses_are_not_read(audio2img, model_loads, address):
+    done = audio2img("--prompt", address)
+    assert (done.code, done.out, model_loads) == (2, "", [])
+    assert re.search(f"{re.escape(address)}: addresses are not read.*download", done.error)
+
+
 @pytest.mark.parametrize("name", BAD_INPUTS)
 def test_bad_input(audio2img, model_loads, tmp_path, out, name):
     bad_inputs(tmp_path)

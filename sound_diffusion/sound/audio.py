@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import logging
 import math
+import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 # Of ffmpeg, for a film: not every encoder takes more than two channels.
 STEREO = "aformat=channel_layouts=mono|stereo"
+ADDRESS = re.compile(r"(https?|ftp):/+(.+)", re.IGNORECASE | re.DOTALL)  # a Path has one / of the two
 
 
 def load_audio(path: str | Path, *, offset: float = 0.0, duration: float | None = None) -> FloatArray:
@@ -128,6 +130,9 @@ def check_sound_file(path: Path) -> None:
         if path.is_dir():
             raise AudioError(f"{path}: a folder", "a sound file", "use --input_folder for a folder of sounds")
         if not path.exists():
+            if address := ADDRESS.fullmatch(path.as_posix()):
+                found = f"{address[1]}://{address[2]}: addresses are not read"
+                raise AudioError(found, "a file", "download it first and give its path")
             raise AudioError(f"{path}: no such file", remedy="check the path")
         if not path.is_file():
             raise AudioError(f"{path}: a device or a pipe", "a sound file")
