@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import re
 import secrets
@@ -12,6 +13,9 @@ import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from sound_diffusion.errors import OutputError, SoundDiffusionError
 from sound_diffusion.locks import hold
@@ -233,6 +237,13 @@ def save_picture(picture: Image.Image, folder: Path, recipe: Mapping[str, Any], 
 def write_png(picture: Image.Image, file: IO[bytes], recipe: Mapping[str, Any]) -> None:
     """Write a picture as PNG with its recipe inside."""
     picture.save(file, format="PNG", pnginfo=png_chunks(recipe), **COMPRESSION)
+
+
+def write_array(array: npt.NDArray[Any], file: IO[bytes]) -> None:
+    """Write an array as numpy.save does, whose own errors in writing a file do not say why."""
+    written = io.BytesIO()
+    np.save(written, array)
+    file.write(written.getbuffer())
 
 
 def recipes_in(folder: Path) -> dict[Path, dict[str, Any]]:

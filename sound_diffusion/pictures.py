@@ -8,13 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from sound_diffusion.batches import Batches
 from sound_diffusion.bending import Bending
 from sound_diffusion.conditioning import Conditioning, condition
 from sound_diffusion.errors import PaintingError, ParameterError
-from sound_diffusion.files import check_name, recipes_in, save_picture, write_atomically
+from sound_diffusion.files import check_name, recipes_in, save_picture, write_array, write_atomically
 from sound_diffusion.inputs import each_input
 from sound_diffusion.inspection import compare, statistics_table
 from sound_diffusion.job import Job
@@ -86,7 +84,7 @@ def paint_source(source: Source, job: PictureJob, bar: ProgressBar) -> Iterator[
     conditioning = condition(model, matrix, recipe["scaling"], job.words, feature=recipe["feature"])
     if matrix_path is not None:
         with write_atomically(matrix_path) as file:
-            np.save(file, conditioning.embedding)
+            write_array(conditioning.embedding, file)
         yield matrix_path
     if options.skip_save and options.skip_grid:
         return

@@ -11,9 +11,12 @@ import sys
 from pathlib import Path
 
 import imageio_ffmpeg
+import numpy as np
 import pytest
 
+from sound_diffusion.errors import OutputError
 from sound_diffusion.film import painter
+from sound_diffusion.film.run_folder import RunFolder
 from tests.films import frames_of, n_frames_in
 
 REPOSITORY = Path(__file__).parent.parent
@@ -136,6 +139,12 @@ def test_a_full_disk(make, small_disk, tmp_path):
     assert make("--fps", 20)[0] == 0
     make("--fps", 20, outdir="whole")
     assert frames_of(tmp_path / "out" / "noise") == frames_of(tmp_path / "whole" / "noise")
+
+
+def test_a_full_disk_says_so_also_of_latents(small_disk):
+    (small_disk / "filler").write_bytes(bytes(196_000))
+    with pytest.raises(OutputError, match=r"No space left on device.*free some space"):
+        RunFolder(small_disk / "film").save_latents(13, np.zeros((4, 64, 64), np.float32))
 
 
 def test_as_a_process_stderr_has_one_bar_and_stdout_the_path(sound, tiny_model_folder, tmp_path):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sound_diffusion.errors import RunFolderError
-from sound_diffusion.files import make_folder, remove_file, write_atomically, write_png
+from sound_diffusion.files import make_folder, remove_file, write_array, write_atomically, write_png
 from sound_diffusion.film.video import FILM_SUFFIXES
 from sound_diffusion.recipe import read_recipe
 from sound_diffusion.typing import FloatArray
@@ -127,7 +127,7 @@ class RunFolder:
         """Save the latents of a frame, of any shape."""
         make_folder(self.latents(index).parent)
         with write_atomically(self.latents(index)) as file:
-            np.save(file, latents)
+            write_array(latents, file)
 
     def load_latents(self, index: int) -> FloatArray | None:
         """Return the latents of a frame; None where they are not there."""
