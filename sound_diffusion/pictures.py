@@ -57,7 +57,8 @@ def paint_pictures(options: PictureOptions) -> Iterator[Path]:
     _check(options, sources)
     job = Job.plan(options)
     own = _share(sources, options.shard)
-    with progress_bar(_count_steps(job) * len(own), "step", quiet=options.quiet, shard=options.shard) as bar:
+    n_steps = _count_steps(job) * len(own)
+    with progress_bar(n_steps, "step", quiet=options.quiet or not n_steps, shard=options.shard) as bar:
         yield from each_input(own, lambda source: paint_source(source, job, bar))
 
 
@@ -171,7 +172,8 @@ def _share(sources: list[Source], shard: Shard) -> list[Source]:
 def _count_steps(job: PictureJob) -> int:
     """Count the denoising steps of one source."""
     steps = job.settings.steps if job.init_image is None else steps_to_run(job.settings)
-    steps += job.settings.sampler == "plms"  # which calls the model twice at its first step
+    if steps:
+        steps += job.settings.sampler == "plms"  # which calls the model twice at its first step
     return steps * job.options.n_samples * job.options.n_iter
 
 
