@@ -27,13 +27,18 @@ VOICED = 0.6  # aperiodicity up to which a pitch is believed; white noise has 0.
 
 
 class HopAnalysis:
-    """Measures hop after hop of a stream of samples; zero is assumed before the first one."""
+    """Measures hop after hop of a stream of samples; zero is assumed before the first one.
+
+    But for flatness: a sound that begins at once would be noise for its first three hops, more than all that
+    follows. They have that of the first window that is full.
+    """
 
     def __init__(self) -> None:
         self._samples: FloatArray = np.zeros(N_FFT - HOP, dtype=np.float32)
         self._columns: FloatArray = np.zeros((HARMONIC_HOPS - 1, N_FFT // 2 + 1), dtype=np.float32)
         self._decibels: FloatArray = np.full((1, mel_filters().shape[1]), FLOOR_DB, dtype=np.float32)
         self._pitch = 69 + 12 * np.log2(LOWEST_PITCH / 440)
+        self._not_full = N_FFT // HOP - 1  # windows that begin before the sound
 
     def push(self, samples: FloatArray, *, last: bool = False) -> DoubleArray:
         """Take in samples, and measure the hops that are complete.
@@ -75,7 +80,7 @@ class HopAnalysis:
             "percussive": _root_mean_square(percussive),
             "harmonic": _root_mean_square(harmonic),
             "centroid": _centroid(magnitudes),
-            "flatness": _flatness(power),
+            "flatness": self._flatness_of_full(power),
             "flux": np.linalg.norm(magnitudes - previous, axis=1),
             "pitch": self._held_pitch(windows),
         }
@@ -88,6 +93,13 @@ class HopAnalysis:
         rises = np.diff(np.concatenate([self._decibels, levels]), axis=0)
         self._decibels = levels[-1:]
         return np.asarray(np.maximum(rises, 0).mean(axis=1), dtype=np.float32)
+
+    def _flatness_of_full(self, power: FloatArray) -> DoubleArray:
+        flatness, early = _flatness(power), self._not_full
+        full = flatness[early] if len(flatness) > early else 0.0
+        flatness[:early] = np.where(power[:early].any(axis=1), full, 0.0)
+        self._not_full = 0
+        return flatness
 
     def _held_pitch(self, windows: FloatArray) -> DoubleArray:
         """MIDI number of every hop; where there is no period, that of the last one that had one."""
