@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
 from sound_diffusion.errors import FailedInputsError, ParameterError, SoundDiffusionError
+from sound_diffusion.formulas.expressions import nearest
 from sound_diffusion.installation import as_typed
 from sound_diffusion.options import SCRIPTS, Option, Options, options_of
 from sound_diffusion.options.declaration import FORMULA, check_needs
@@ -63,13 +64,22 @@ class Parser(argparse.ArgumentParser, Generic[AnyOptions]):
         self._words = self._as_declared(words)
         known, unknown = self.parse_known_args(self._words)
         if unknown:
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{_whose(unknown)}")
+            whose = _whose(unknown) or self._meant(unknown[0].partition("=")[0])
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{whose}")
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in vars(known).items()
         }
         options = self.declared(**values)
         check_needs(options)
         return options
+
+    def _meant(self, word: str) -> str:
+        """Say which flag a wrong word may have meant: one like it, or that of the inputs for a file."""
+        if not word.startswith("-"):
+            flag = next(option.flag for option in options_of(self.declared) if option.many)
+            return f" (write {flag} {word})" if Path(word).exists() else ""
+        like = nearest(word, list(self._option_string_actions))
+        return f" ({like})" if like else ""
 
     def _as_declared(self, words: Sequence[str]) -> list[str]:
         """Write every flag as it was declared."""

@@ -58,7 +58,7 @@ def test_values_are_left_alone(parser):
         (["--scaling", "loud"], "loud.*clip"),
         (["--seed", "1.5"], "--seed.*1.5"),
         (["--n-samples"], "expected one argument"),
-        (["--n_sample", "3"], "unrecognized arguments: --n_sample"),
+        (["--n_sample", "3"], r"unrecognized arguments: --n_sample 3 \(did you mean --n_samples\?\)"),
         (["--device", "tpu"], "tpu"),
         (["--fps=12"], r"unrecognized arguments: --fps=12 \(a flag of audio2video.py and audio2live.py\)"),
         (["--batch_size", "2"], "--batch_size 2 .a flag of audio2video.py"),
@@ -68,6 +68,13 @@ def test_bad_flags_are_errors_of_ours(parser, words, pattern):
     with pytest.raises(ParameterError, match=pattern) as caught:
         parser.read(words)
     assert "--help" in str(caught.value)
+
+
+def test_a_file_without_a_flag_is_told_its_flag(parser, tmp_path):
+    sound = tmp_path / "song.ogg"
+    sound.touch()
+    with pytest.raises(ParameterError, match=f"write --prompt {sound}"):
+        parser.read([str(sound)])
 
 
 @pytest.mark.parametrize("words", [["--prompt", "-intro.wav"], ["--prompt", "a.wav", "-i.wav", "b.wav"]])

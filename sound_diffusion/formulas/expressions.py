@@ -199,6 +199,8 @@ def _check(node: ast.expr) -> None:
                 raise ParameterError("a number that is too large", "at most 1.8e308") from None
         case ast.BinOp() | ast.UnaryOp() if type(node.op) in OPERATORS:
             return
+        case ast.BinOp(op=ast.BitXor()):
+            raise ParameterError(f"{_source(node)} is no part of a formula", "** for a power")
         case ast.Compare() if all(type(op) in OPERATORS for op in node.ops):
             return
         case ast.Call(func=ast.Name(id=name), keywords=[]):

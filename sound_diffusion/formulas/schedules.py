@@ -231,6 +231,8 @@ def parse_schedule(text: str, flag: str, limits: Limits = Limits()) -> Schedule:
 
 def _parse_keys(text: str) -> Iterator[tuple[Position, float | Expression]]:
     size = 0
+    if re.fullmatch(r"\s*[+-]?\d+,\d+\s*", text):
+        raise ParameterError("a comma in a number", f"a point, {text.strip().replace(',', '.')}")
     for entry in _split(text):
         no_keys = len(entry) == 1 and entry[0] == text.strip()
         if len(entry) != 2 and not no_keys:
@@ -260,7 +262,7 @@ def _split(text: str) -> Iterator[list[str]]:
                 yield entry
                 entry = []
     if depth:
-        raise ParameterError(f"{depth} ( without )", "as many ) as (")
+        raise ParameterError(f"{shorten(text)!r}, where {depth} ( are not closed", "a ) for every (")
     last = text[start:].strip()
     if last or entry or not start:  # a comma at the end is none too many
         yield [*entry, last]

@@ -45,7 +45,7 @@ class LiveOptions(FilmOptions):
     )
     size: int | None = option(None, "height and width, for --H and --W", metavar="PIXELS", group="model")
     host: str = option(
-        "127.0.0.1", "address to listen at; beyond this machine, the page's has a token", group=PAGE
+        "127.0.0.1", "address to listen at; beyond this machine, the page's address has a token", group=PAGE
     )
     port: int = option(7860, "port; the next free one if it is taken", check=within(0, 65535), group=PAGE)
     open: bool = option(False, "open the page in a browser", group=PAGE)
