@@ -32,6 +32,21 @@ def test_no_more_is_made_than_is_ready_to_be_taken():
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
 
 
+def test_closing_closes_what_is_read_from():
+    closed = []
+
+    def items():
+        try:
+            yield from range(100)
+        finally:
+            closed.append(threading.current_thread())
+
+    with contextlib.closing(ahead(items())) as numbers:
+        assert next(numbers) == 0
+        assert not closed
+    assert closed == [threading.current_thread()]
+
+
 def test_an_error_comes_in_the_place_of_its_item():
     def broken():
         yield 1

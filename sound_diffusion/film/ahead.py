@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -12,21 +13,21 @@ Item = TypeVar("Item")
 MOST_READY = 4  # items: more would only take memory
 
 
-def ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
+def ahead(items: Generator[Item, None, None]) -> Generator[Item, None, None]:
     """Yield items that a thread takes from an iterator before they are asked for.
 
     Parameters
     ----------
-    items : iterator
-        Nobody else may use it meanwhile.
+    items : generator
+        Nobody else may use it meanwhile. It is closed at the end.
 
     Yields
     ------
     item
-        In their order; what the iterator raises is raised in its place. Closing ends the thread.
+        In their order; what the iterator raises is raised in its place. Closing ends the thread, and what it reads from.
     """
     end: Any = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as executor:
+    with contextlib.closing(items), ThreadPoolExecutor(1, thread_name_prefix="ahead") as executor:
         ready = deque(executor.submit(next, items, end) for _ in range(MOST_READY))
         try:
             while (item := ready.popleft().result()) is not end:
