@@ -24,7 +24,7 @@ def ahead(items: Generator[Item, None, None]) -> Generator[Item, None, None]:
     Yields
     ------
     item
-        In their order; what the iterator raises is raised in its place. Closing ends the thread, and what it reads from.
+        In their order; what is raised there is raised in its place. Closing ends the thread and `items`.
     """
     end: Any = object()
     with contextlib.closing(items), ThreadPoolExecutor(1, thread_name_prefix="ahead") as executor:
