@@ -206,12 +206,13 @@ class FilmOptions(BetweenFrames):
 
     def with_declared(self, defaults: ModelDefaults) -> Self:
         """Fill in what a model declares for films; a strength there always is."""
-        declared = {"strength": STRENGTH, "chain": CHAIN, **defaults.film}
-        if isinstance(formula := declared["strength"], str):
-            try:
-                declared["strength"] = parse_schedule(formula, "strength", Limits(0, 1))
-            except ParameterError as error:
-                raise ModelError(f"{DEFAULTS_FILE}: {error}") from error
+        read = {each.name: each.kind for each in options_of(type(self))}
+        declared: dict[str, Any] = {"strength": STRENGTH, "chain": CHAIN}
+        try:
+            for name, value in defaults.film.items():
+                declared[name] = read[name](value) if isinstance(value, str) else value
+        except ParameterError as error:
+            raise ModelError(f"{DEFAULTS_FILE}: {error}") from error
         if not self.over_pictures:  # these are declared for frames that go on from each other
             declared = {name: value for name, value in declared.items() if name in ("strength", "steps")}
             if isinstance(declared["strength"], Schedule):
