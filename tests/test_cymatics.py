@@ -80,7 +80,7 @@ def folder(tiny_model_folder, tmp_path):
 
 
 def test_the_declared_encoder_is_loaded_in_float32_and_saved_in_any_dtype(folder, rng):
-    SoundEncoder.from_pretrained(folder / "sound_encoder").half().save_pretrained(folder / "sound_encoder")
+    load_sound_encoder(folder / "sound_encoder", 32).half().save_pretrained(folder / "sound_encoder")
     model = load_model(str(folder), device="cpu")
     assert {p.dtype for p in model.sound_encoder.parameters()} == {torch.float32}
     embeddings = rng.standard_normal((2, ROWS, 32)).astype(np.float32)
@@ -128,7 +128,7 @@ def test_a_sound_encoder_of_a_former_version_is_named(tmp_path):
     weights = load_file(tmp_path / "diffusion_pytorch_model.safetensors")
     former = {name: tensor for name, tensor in weights.items() if not name.startswith("tell")}
     save_file(former, tmp_path / "diffusion_pytorch_model.safetensors", {"format": "pt"})
-    with pytest.raises(ModelError, match=r"a sound encoder without tell.bias, tell.weight"):
+    with pytest.raises(ModelError, match=r"tell.weight is missing"):
         load_sound_encoder(tmp_path, 32)
 
 

@@ -18,7 +18,7 @@ from sound_diffusion.painting import paint_latents
 from sound_diffusion.settings import settings_for
 
 REPOSITORY = Path(__file__).parent.parent
-SLOW_TO_IMPORT = ("peft", "scipy.stats", "diffusers.models.transformers", "transformers.modeling_utils")
+SLOW_TO_IMPORT = ("peft", "scipy.stats", "torch._dynamo", "transformers")
 
 
 @pytest.fixture(scope="module")

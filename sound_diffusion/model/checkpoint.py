@@ -25,7 +25,7 @@ from sound_diffusion.model.families import (
     TextEncoder,
     family_of,
 )
-from sound_diffusion.model.libraries import quiet_libraries
+from sound_diffusion.model.libraries import quiet_libraries, quiet_transformers
 from sound_diffusion.model.sizes import text_encoder_sizes, unet_sizes, vae_sizes
 from sound_diffusion.model.tensors import TensorFile, open_tensor_file, read_tensors
 
@@ -86,6 +86,7 @@ def _measure_file(path: Path, _changed: int) -> str:
     import torch
 
     quiet_libraries()
+    quiet_transformers()
     logging.getLogger(__name__).warning("%s does not say what it predicts: measuring it", path)
     file = open_tensor_file(path)
     family = family_of(file)

@@ -13,7 +13,7 @@ from sound_diffusion.model.defaults import read_defaults
 from sound_diffusion.model.families import IN_CHANNELS, OTHER_IN_CHANNELS
 from sound_diffusion.model.find import Location, find_model
 from sound_diffusion.model.folders import folder_parts, read_index
-from sound_diffusion.model.libraries import quiet_libraries
+from sound_diffusion.model.libraries import import_without_compiler, quiet_libraries, quiet_transformers
 from sound_diffusion.model.model import Model
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def load_model(
         If `device` or `precision` is unknown, or the device or the runtime is not there.
     """
     location = find_model(name)
+    if not compiled:
+        import_without_compiler()
     quiet_libraries()
     device = _choose_device(device)
     if precision not in PRECISIONS:
@@ -158,6 +160,7 @@ def _load_pipeline(
 
     dtype = torch.float16 if precision == "autocast" and device != "cpu" else torch.float32
     if location.path.is_file():
+        quiet_transformers()
         pipeline = load_checkpoint_pipeline(location.path, torch_dtype=dtype)
     else:
         pipeline = _load_folder(location, dtype, safety_checker, light=light)
@@ -182,6 +185,7 @@ def _load_folder(location: Location, dtype: torch.dtype, safety_checker: bool, *
 
             if (pipeline := load_light_pipeline(folder, dtype)) is not None:
                 return pipeline
+        quiet_transformers()
         from diffusers import DiffusionPipeline
 
         parts = folder_parts(folder, torch_dtype=dtype, safety_checker=safety_checker)

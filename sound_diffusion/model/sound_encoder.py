@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
+from safetensors.torch import save_file
 from torch.nn import functional
 
 from sound_diffusion.constants import N_ROWS, SD1_WIDTH
-from sound_diffusion.errors import ModelError, reason_of
+from sound_diffusion.errors import ModelError
+from sound_diffusion.model.checkpoint import filled
 from sound_diffusion.model.defaults import DEFAULTS_FILE
+from sound_diffusion.model.folders import read_json, read_weights
 from sound_diffusion.model.picture_language import GROUPS, listen
 
 SOUND_ENCODER = "sound_encoder"
@@ -21,7 +24,7 @@ SOUND_ENCODER = "sound_encoder"
 FAINT = 1000.0  # one over what is faint
 
 
-class SoundEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class SoundEncoder(torch.nn.Module):
     """Writes into each row of an embedding where it stands and what is heard in it.
 
     Cross-attention reads the rows with linear maps, as a set. That suits the states of a text encoder; but
@@ -53,7 +56,6 @@ class SoundEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
     Its weights begin so that nothing is heard.
     """
 
-    @register_to_config  # type: ignore[untyped-decorator]
     def __init__(
         self,
         width: int = SD1_WIDTH,
@@ -65,6 +67,10 @@ class SoundEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         meaning: int = 112,
     ):
         super().__init__()
+        self.config: dict[str, Any] = {
+            "width": width, "channels": channels, "kernels": kernels, "strides": strides, "hidden": hidden,
+            "reach": reach, "meaning": meaning,
+        }  # fmt: skip
         layers: list[torch.nn.Module] = []
         inputs, length = 2, width
         for outputs, kernel, stride in zip(channels, kernels, strides, strict=True):
@@ -79,6 +85,7 @@ class SoundEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         for layer in (self.expand, self.tell):
             torch.nn.init.zeros_(layer.weight)
             torch.nn.init.zeros_(layer.bias)
+        self.positions: torch.Tensor
         self.register_buffer("positions", row_positions(width), persistent=False)
 
     def forward(self, embeddings: torch.Tensor, descriptors: torch.Tensor | None = None) -> torch.Tensor:
@@ -113,6 +120,12 @@ class SoundEncoder(ModelMixin, ConfigMixin):  # type: ignore[misc]
         )
         return states
 
+    def save_pretrained(self, folder: Path) -> None:
+        """Save configuration and weights as diffusers' models do, in a folder that may not be there yet."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(json.dumps(self.config, indent=2, sort_keys=True) + "\n")
+        save_file(self.state_dict(), folder / "diffusion_pytorch_model.safetensors", {"format": "pt"})
+
 
 def load_sound_encoder(folder: Path, width: int) -> SoundEncoder:
     """Load the sound encoder of a model.
@@ -135,24 +148,19 @@ def load_sound_encoder(folder: Path, width: int) -> SoundEncoder:
         If it is missing, broken or made for another width.
     """
     try:
-        encoder, info = SoundEncoder.from_pretrained(folder, local_files_only=True, output_loading_info=True)
-    except Exception as error:
+        config = read_json(folder / "config.json")
+        config = {name: value for name, value in config.items() if not name.startswith("_")}
+        encoder: SoundEncoder = filled(lambda: SoundEncoder(**config), *read_weights(folder, torch.float32))
+    except ModelError as error:
         raise ModelError(
-            f"{folder}: the sound encoder cannot be loaded ({reason_of(error)})",
+            f"{folder}: the sound encoder cannot be loaded ({error.found})",
             f"what {DEFAULTS_FILE} declares in {SOUND_ENCODER}/",
-            "copy the whole folder of the model",
+            "copy the whole folder of the model, of this version of the program",
         ) from error
-    if info["missing_keys"]:  # of a model that was made for a former version of the program
-        raise ModelError(
-            f"{folder}: a sound encoder without {', '.join(sorted(info['missing_keys']))}",
-            "all of its weights",
-            "use the models/cymatics of this version",
-        )
-    columns: int = encoder.config.width
+    columns = encoder.config["width"]
     if columns != width:
         raise ModelError(f"{folder}: a sound encoder of {columns} columns", f"{width}, as its UNet has")
-    loaded: SoundEncoder = encoder.requires_grad_(False).eval()
-    return loaded
+    return encoder.requires_grad_(False)
 
 
 def row_positions(width: int) -> torch.Tensor:
