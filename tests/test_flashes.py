@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from sound_diffusion.film.flashes import changes_within_a_second, relative_luminance
+from sound_diffusion.film.run_folder import RunFolder
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,23 @@ def test_luminance_of_a_picture_is_a_mean():
     picture = Image.new("RGB", (4, 4))
     picture.paste((255, 255, 255), (0, 0, 4, 1))
     assert relative_luminance(picture) == pytest.approx(0.25)
+
+
+RECIPE = {
+    "steps": 2, "sampler": "ddim", "guidance": 1.0, "seed": 0, "width": 4, "height": 4, "model": "cymatics",
+    "textprompt": "white",
+}  # fmt: skip
+
+
+def test_luminance_of_a_frame_is_noted_or_measured(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.frames.mkdir()
+    white = Image.new("RGB", (4, 4), "white")
+    white.save(folder.frame(0))  # by another program
+    folder.save_frame(1, white, RECIPE)  # by an earlier version
+    folder.save_frame(2, white, RECIPE | {"luminance": 0.25})
+    luminances = [folder.luminance(index) for index in range(3)]
+    assert luminances == pytest.approx([1.0, 1.0, 0.25])
 
 
 def count_flashes(luminances, fps):

@@ -53,8 +53,6 @@ class FrameMaker:
     folder : RunFolder
     recipe : dict
         Of the film.
-    luminances : dict from int to float
-        Where the relative luminance of every frame that is saved is noted.
     """
 
     open_blocks: Callable[[], Iterator[FloatArray]]
@@ -63,7 +61,6 @@ class FrameMaker:
     controls: Controls
     folder: RunFolder
     recipe: dict[str, Any]
-    luminances: dict[int, float]
 
     def make(self, segments: Sequence[range], there: Set[int]) -> Generator[Frame, None, None]:
         """Make what is missing of some segments, each apart from the others; yield every frame that is made.
@@ -260,8 +257,8 @@ class FrameMaker:
     def _write(self, made: Painted, recipe: dict[str, Any]) -> None:
         index = made.frame.index
         if not self.folder.has(index):
+            recipe |= {"luminance": relative_luminance(made.picture)}
             self.folder.save_frame(index, made.picture, recipe)
-            self.luminances[index] = relative_luminance(made.picture)
 
     @cached_property
     def _frame_recipe(self) -> dict[str, Any]:

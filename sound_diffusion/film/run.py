@@ -16,7 +16,7 @@ from typing import Any
 from sound_diffusion.errors import OutputError, VideoError
 from sound_diffusion.files import make_folder, write_atomically
 from sound_diffusion.film.controls import Controls
-from sound_diffusion.film.flashes import MOST_FLASHES, flashing_times, relative_luminance
+from sound_diffusion.film.flashes import MOST_FLASHES, flashing_times
 from sound_diffusion.film.making import FrameMaker
 from sound_diffusion.film.run_folder import RunFolder
 from sound_diffusion.film.timeline import Timeline
@@ -26,7 +26,6 @@ from sound_diffusion.locks import LOCK_NAME, hold
 from sound_diffusion.options import FilmOptions
 from sound_diffusion.progress import ProgressBar, extend
 from sound_diffusion.sources import SoundSource
-from sound_diffusion.starting_pictures import load_picture
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ class FilmRun:
             return
         refresh_at, began = IN_PROGRESS_SECONDS, time.monotonic()
         parts = (self.job, self.timeline, self.controls, self.folder, self.recipe)
-        maker = FrameMaker(partial(self.sound.stream, warn=False), *parts, self._luminances)
+        maker = FrameMaker(partial(self.sound.stream, warn=False), *parts)
         bar().unpause()
         # Closing saves what is painted, also on Ctrl-C.
         with contextlib.closing(maker.make(self.segments, there)) as frames:
@@ -110,11 +109,6 @@ class FilmRun:
         return True
 
     @cached_property
-    def _luminances(self) -> dict[int, float]:
-        """Of the frames that were made by this process, by their index."""
-        return {}
-
-    @cached_property
     def _own(self) -> set[int]:
         """The frames of the segments of this process."""
         return set(chain.from_iterable(self.segments))
@@ -127,11 +121,7 @@ class FilmRun:
         """Say so where the film flashes more often than is safe."""
         if self.job.options.allow_flashing:
             return
-        known = self._luminances
-        luminances = [
-            known[index] if index in known else relative_luminance(load_picture(self.folder.frame(index)))
-            for index in range(len(self.timeline))
-        ]
+        luminances = [self.folder.luminance(index) for index in range(len(self.timeline))]
         if times := flashing_times(luminances, self.timeline.shown_fps):
             shown = ", ".join(f"{time:.1f} s" for time in times[:10]) + (", ..." if len(times) > 10 else "")
             logger.warning(

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sound_diffusion.errors import RunFolderError
+from sound_diffusion.errors import OutputError, RunFolderError
 from sound_diffusion.files import make_folder, remove_file, write_array, write_atomically, write_png
+from sound_diffusion.film.flashes import relative_luminance
 from sound_diffusion.film.video import FILM_SUFFIXES
 from sound_diffusion.recipe import read_recipe
+from sound_diffusion.starting_pictures import load_picture
 from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -122,6 +124,13 @@ class RunFolder:
         """Save a frame with its recipe inside."""
         with write_atomically(self.frame(index)) as file:
             write_png(picture, file, recipe)
+
+    def luminance(self, index: int) -> float:
+        """Return the relative luminance of a frame: as its recipe says where it has one."""
+        with contextlib.suppress(OutputError):
+            if isinstance(noted := read_recipe(self.frame(index)).get("luminance"), float):
+                return noted
+        return relative_luminance(load_picture(self.frame(index)))
 
     def save_latents(self, index: int, latents: FloatArray) -> None:
         """Save the latents of a frame, of any shape."""
