@@ -55,7 +55,9 @@ def shorten(text: str) -> str:
 
 
 def reason_of(error: BaseException) -> str:
-    """Say in one line what an error of another library says."""
+    """Say in one line what an error of another library or of the system says, without the path."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

@@ -9,6 +9,7 @@ import io
 import os
 import re
 import secrets
+import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sound_diffusion.errors import OutputError, SoundDiffusionError
+from sound_diffusion.errors import OutputError, SoundDiffusionError, reason_of
 from sound_diffusion.locks import hold
 from sound_diffusion.recipe import png_chunks, read_recipe
 
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 PART_SUFFIX = ".part"  # of files that are not whole yet
 # Bytes of a name; file systems take 255. What is added to it ("-preview", ".in-progress.mp4") has the rest.
 LONGEST_NAME = 200
+# What the system says of a place that was the wrong one to ask for; all else happened on the way.
+WRONG_PLACES = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL),
+}
 PICTURE_NUMBER = re.compile(r"(\d{5,})\.png")
 COMPRESSION = {"compress_level": 1, "compress_type": zlib.Z_RLE}
 """Of PNG: to look for repeated bytes alone takes half of the time, and makes files of pictures no larger."""
@@ -69,24 +75,36 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _output_error(folder, error) from error
+        is_file = isinstance(error, FileExistsError)
+        raise output_error(folder, _refusal(errno.ENOTDIR) if is_file else error) from error
 
 
-def check_place(folder: Path) -> None:
-    """Raise OutputError, with exit code 2, unless a folder can be written to, or made; nothing is made."""
-    with _wrong_place(folder):
-        there = _check_names(folder)
-        may_write = os.access(there, os.W_OK | os.X_OK)
-        for is_right, number in ((there.is_dir(), errno.ENOTDIR), (may_write, errno.EACCES)):
-            if not is_right:
-                raise OSError(number, os.strerror(number))
+def check_place(folder: Path, flag: str = "--outdir") -> None:
+    """Raise OutputError unless a folder, the value of a flag, can be written to, or made; nothing is made."""
+    with _named(flag, folder):
+        _try_to_write(folder)
 
 
-def check_name(path: Path) -> None:
-    """Raise OutputError, with exit code 2, unless a file of this name can be written; nothing is made."""
-    check_place(path.parent)
-    with _wrong_place(path):
+def check_name(path: Path, flag: str) -> None:
+    """Raise OutputError unless a file of this name, the value of a flag, can be written; nothing is made."""
+    with _named(flag, path):
+        _try_to_write(path.parent)
         _check_names(path)
+        if path.is_dir():
+            raise _refusal(errno.EISDIR)
+
+
+def _try_to_write(folder: Path) -> None:
+    """Raise OSError or ValueError where nothing can be written, whatever the permissions say."""
+    there = _check_names(folder)
+    if not there.is_dir():
+        raise _refusal(errno.ENOTDIR)
+    with tempfile.TemporaryFile(dir=there):
+        pass
+
+
+def _refusal(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
 
 
 def _check_names(path: Path) -> Path:
@@ -100,11 +118,11 @@ def _check_names(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _wrong_place(path: Path) -> Iterator[None]:
+def _named(flag: str, path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as error:
-        raise _output_error(path, error, exit_code=2) from error
+        raise output_error(path, error, flag) from error
 
 
 @contextlib.contextmanager
@@ -156,7 +174,7 @@ def whole_file(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     except (FileExistsError, SoundDiffusionError):
         raise
     except OSError as error:
-        raise _output_error(path, error) from error
+        raise output_error(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -173,7 +191,7 @@ def remove_file(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise _output_error(path, error) from error
+        raise output_error(path, error) from error
 
 
 def _rename_to_new(temporary: Path, path: Path) -> None:
@@ -189,11 +207,27 @@ def _rename_to_new(temporary: Path, path: Path) -> None:
             temporary.replace(path)
 
 
-def _output_error(path: Path, error: OSError | ValueError, exit_code: int | None = None) -> OutputError:
+def output_error(path: Path, error: OSError | ValueError, flag: str = "") -> OutputError:
+    """Say that a path cannot be written; where it was the wrong one to ask for, the exit code is 2.
+
+    Parameters
+    ----------
+    path : Path
+    error : OSError or ValueError
+        What was met.
+    flag : str
+        The one that has named the path, where that is known.
+    """
+    number = getattr(error, "errno", None) or 0
     remedies = {errno.ENOSPC: "free some space", errno.ENAMETOOLONG: "choose a shorter name"}
-    remedy = remedies.get(getattr(error, "errno", None) or 0, "check --outdir and its permissions")
-    words = getattr(error, "strerror", None) or error
-    return OutputError(f"{path}: cannot be written ({words})", remedy=remedy, exit_code=exit_code)
+    remedy = (
+        f"choose another {flag}, or check its permissions" if flag else "check --outdir and its permissions"
+    )
+    return OutputError(
+        f"{flag} {path}: cannot be written ({reason_of(error)})".lstrip(),
+        remedy=remedies.get(number, f"{remedy} its permissions"),
+        exit_code=2 if number in WRONG_PLACES or isinstance(error, ValueError) else 1,
+    )
 
 
 def save_picture(picture: Image.Image, folder: Path, recipe: Mapping[str, Any], prefix: str = "") -> Path:

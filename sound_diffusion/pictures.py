@@ -12,7 +12,14 @@ from sound_diffusion.batches import Batches
 from sound_diffusion.bending import Bending
 from sound_diffusion.conditioning import Conditioning, condition
 from sound_diffusion.errors import PaintingError, ParameterError
-from sound_diffusion.files import check_name, recipes_in, save_picture, write_array, write_atomically
+from sound_diffusion.files import (
+    check_name,
+    check_place,
+    recipes_in,
+    save_picture,
+    write_array,
+    write_atomically,
+)
 from sound_diffusion.inputs import each_input
 from sound_diffusion.inspection import compare, statistics_table
 from sound_diffusion.job import Job
@@ -75,6 +82,8 @@ def paint_source(source: Source, job: PictureJob, bar: ProgressBar) -> Iterator[
         matrix_path = None
     if not (any(missing) or unplotted or matrix_path):
         return
+    if any(missing) and not (options.skip_save and options.skip_grid):
+        check_place(folder)
     heard = source.read(job.columns)
     levels = describe_whole(heard.samples) if heard.samples is not None and followed(options.bend) else None
     amounts = picture_amounts(options.bend, levels, options.seed)
@@ -150,7 +159,7 @@ def _check(options: PictureOptions, sources: list[Source]) -> None:
     if options.save_embedding is not None:
         if len(sources) != 1:
             raise ParameterError(f"--save-embedding with {len(sources)} sounds", "one sound")
-        check_name(options.save_embedding)
+        check_name(options.save_embedding, "--save-embedding")
     check_names(options.bend)
     for option in all_options().values():
         value = getattr(options, option.name, None)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -91,8 +92,8 @@ def test_names_of_every_script_have_room_for_what_is_added(letter, tmp_path):
 @pytest.mark.parametrize("place", ["x" * 256, "new/" + "x" * 256, "/".join(["x" * 200] * 30), "a\0b"])
 def test_names_that_cannot_be_are_found_before_the_work(place, tmp_path):
     for check in (check_place, check_name):
-        with pytest.raises(OutputError, match="cannot be written") as caught:
-            check(tmp_path / place)
+        with pytest.raises(OutputError, match=r"^--output .*cannot be written") as caught:
+            check(tmp_path / place, "--output")
         assert caught.value.exit_code == 2
     assert names(tmp_path) == []
 
@@ -177,12 +178,46 @@ def test_full_disk(tmp_path):
 
 def test_folder_that_cannot_be(tmp_path):
     (tmp_path / "file").touch()
-    for use, exit_code in ((make_folder, 1), (check_place, 2)):
-        with pytest.raises(OutputError, match=r"cannot be written.*--outdir") as caught:
-            use(tmp_path / "file" / "sub")
-        assert caught.value.exit_code == exit_code
-    with pytest.raises(OutputError), write_atomically(tmp_path / "file" / "a.bin"):
+    for use in (make_folder, check_place):
+        for folder in (tmp_path / "file", tmp_path / "file" / "sub"):
+            with pytest.raises(OutputError, match=r"\(Not a directory\).*--outdir") as caught:
+                use(folder)
+            assert caught.value.exit_code == 2
+    with pytest.raises(OutputError) as caught, write_atomically(tmp_path / "file" / "a.bin"):
         pass
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self").exists(), reason="a file system that permits all and makes nothing"
+)
+def test_a_place_is_tried_and_not_only_asked_for_its_permissions():
+    for check in (check_place, check_name):
+        with pytest.raises(OutputError, match="cannot be written") as caught:
+            check(Path("/proc/no/a.csv"), "--stats")
+        assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_code"),
+    [(errno.EACCES, 2), (errno.EROFS, 2), (errno.ENOTDIR, 2), (errno.ENOSPC, 1), (errno.EIO, 1)],
+)
+def test_the_status_says_whether_the_place_was_wrong(number, exit_code, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    for use in (check_place, make_folder):
+        with pytest.raises(OutputError, match="cannot be written") as caught:
+            use(tmp_path / "a")
+        assert caught.value.exit_code == exit_code
+
+
+def test_a_folder_where_a_file_should_be(tmp_path):
+    with pytest.raises(OutputError, match=r"--stats .*Is a directory.*another --stats") as caught:
+        check_name(tmp_path, "--stats")
+    assert caught.value.exit_code == 2
 
 
 def test_a_drive_that_only_reads(tmp_path, monkeypatch):
@@ -198,6 +233,7 @@ def test_a_drive_that_only_reads(tmp_path, monkeypatch):
 def test_check_place_makes_nothing(tmp_path):
     check_place(tmp_path / "a" / "b")
     check_place(tmp_path)
+    check_name(tmp_path / "a.csv", "--stats")
     assert names(tmp_path) == []
 
 

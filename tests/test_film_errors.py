@@ -87,12 +87,15 @@ def test_bad_requests(flags, words, make, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_cannot_be_written(make, tmp_path):
-    (tmp_path / "out").write_text("a file where the folder should be")
-    code, out, err = make("--fps", 5)
-    assert (code, out) == (2, [])
+@pytest.mark.parametrize("place", ["out", "out/noise"])
+@pytest.mark.parametrize("flags", [(), ("--describe",)])
+def test_a_folder_that_cannot_be_written(place, flags, make, model_loads, tmp_path):
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text("a file where the folder should be")
+    code, out, err = make("--fps", 5, *flags)
+    assert (code, out, model_loads) == (2, [], [])
     assert len(err) == 1
-    assert "cannot be written" in err[0]
+    assert "cannot be written (Not a directory)" in err[0]
 
 
 def test_ffmpeg_dying_leaves_the_frames(make, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import struct
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from sound_diffusion.constants import SAMPLE_RATE
-from sound_diffusion.errors import ParameterError
+from sound_diffusion.errors import OutputError, ParameterError
 from sound_diffusion.film import painter as film_painter
 from sound_diffusion.film.noise import Circle, Walk
 from sound_diffusion.formulas.schedules import parse_schedule
@@ -119,6 +120,15 @@ def test_a_formula_that_the_model_declares_is_served(tiny_model_folder, tmp_path
     folder = shutil.copytree(tiny_model_folder, tmp_path / "model")
     (folder / "sound_diffusion.json").write_text(json.dumps(declared))
     assert "http://" in next(serve(tiny_options(folder, tmp_path, port=0)))
+
+
+@pytest.mark.parametrize("flag", ["stats", "outdir"])
+def test_what_cannot_be_written_is_found_before_the_page_is_served(flag, tiny_model_folder, tmp_path):
+    (tmp_path / "file").touch()
+    options = replace(tiny_options(tiny_model_folder, tmp_path, port=0), **{flag: tmp_path / "file" / "a"})
+    with pytest.raises(OutputError, match=f"--{flag} .*cannot be written") as caught:
+        next(serve(options))
+    assert caught.value.exit_code == 2
 
 
 def test_settings_are_told_and_brought_back(page):

@@ -235,7 +235,7 @@ BAD_FLAGS = {
     "--device tpu": "tpu",
     "--precision double": "double",
     "--save-embedding a.txt": "ends in .npy",
-    "--save-embedding SOUND/a.npy": "cannot be written",
+    "--save-embedding SOUND/a.npy": "--save-embedding .*a.npy: cannot be written.*another --save-embedding",
     "--outdir SOUND": "cannot be written.*--outdir",
     "--outdir SOUND/sub": "cannot be written",
     "--skip_save --skip_grid": "nothing is saved",
@@ -260,6 +260,14 @@ def test_bad_flag(audio2img, model_loads, sine_file, start_picture, tmp_path, ou
     assert re.search(BAD_FLAGS[flags], done.error)
     assert model_loads == []
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_file_in_the_place_of_the_folder_of_a_sound(audio2img, model_loads, sine_file, out):
+    out.mkdir()
+    (out / sine_file.stem).touch()
+    done = audio2img("--prompt", sine_file)
+    assert (done.code, done.out, model_loads) == (2, "", [])
+    assert "sine: cannot be written (Not a directory)" in done.error
 
 
 def test_scaling_that_needs_a_text_encoder(audio2img, sine_file, out):

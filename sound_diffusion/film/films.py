@@ -111,9 +111,7 @@ def _check(options: FilmOptions, paths: list[Path]) -> None:
         if len(paths) != 1:
             remedy = f"use --output {_suffix(options)}"
             raise ParameterError(f"--output {output} with {len(paths)} sounds", "one sound", remedy)
-        check_name(output)
-        if output.is_dir():
-            raise ParameterError(f"--output {output}: a folder", "the name of a film")
+        check_name(output, "--output")
     by_name: dict[str, Path] = {}
     for path in paths:  # names that differ in case alone are one on some file systems
         other = by_name.setdefault(_run_name(path, options).casefold(), path)

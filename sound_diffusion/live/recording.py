@@ -19,7 +19,7 @@ import numpy as np
 
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.errors import OutputError, SoundDiffusionError
-from sound_diffusion.files import write_atomically, write_png
+from sound_diffusion.files import output_error, write_atomically, write_png
 from sound_diffusion.film.video import Film, SoundTrack, encode_film
 from sound_diffusion.live.chain import LiveJob, Painted
 from sound_diffusion.live.hearing import FULL_SCALE
@@ -165,8 +165,6 @@ def _new_folder(folder: Path) -> Path:
         except FileExistsError:
             continue
         except OSError as error:
-            raise OutputError(
-                f"{path}: cannot be written ({error.strerror})", remedy="check --outdir"
-            ) from None
+            raise output_error(path, error) from None
         return path
     raise OutputError(f"{folder / name}: there are a thousand already")

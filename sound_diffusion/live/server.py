@@ -21,6 +21,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sound_diffusion.errors import ParameterError
+from sound_diffusion.files import check_name
 from sound_diffusion.film.controls import schedules_of
 from sound_diffusion.job import Job
 from sound_diffusion.live.clients import Client
@@ -52,6 +53,8 @@ def serve(options: LiveOptions) -> Iterator[str]:
     """
     for schedule in schedules_of(options).values():  # the user's; what the model declares is not checked
         check_live(schedule)
+    if options.stats is not None:
+        check_name(options.stats, "--stats")
     job = Job.plan(options)
     access = Access.to(options.host)
     with listen(options.host, options.port) as listening:

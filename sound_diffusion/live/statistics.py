@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from sound_diffusion.errors import OutputError
+from sound_diffusion.files import output_error
 from sound_diffusion.live.painter import Shown
 
 RECENT_SECONDS = 2.0  # of which a page is told
@@ -49,7 +49,7 @@ class Statistics:
                 self._file = path.open("w", encoding="utf-8", newline="")
                 self._file.write(COLUMNS + "\n")
             except OSError as error:
-                raise OutputError(f"--stats {path}: cannot be written ({error.strerror})") from None
+                raise output_error(path, error, "--stats") from None
 
     def begin(self) -> None:
         """Forget what was before: the sound begins anew."""
