@@ -134,10 +134,17 @@ def _add_flags(group: Any, option: Option) -> None:
 
 
 def _reader(option: Option) -> Callable[[str], Any]:
-    """Let argparse name the flag beside what is wrong with its text."""
+    """Let argparse name the flag beside what is wrong with its text; choices may be in any case."""
+    choices = {choice.casefold(): choice for choice in option.choices}
 
     @functools.wraps(option.kind)
     def read(text: str) -> Any:
+        if not text.strip() and not option.may_be_empty:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is empty (expected {option.metavar}, or no {option.flag} at all)"
+            )
+        if choices:
+            return choices.get(text.casefold(), text)
         try:
             return option.kind(text)
         except ParameterError as error:

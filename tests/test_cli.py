@@ -16,7 +16,7 @@ from sound_diffusion.errors import (
     PaintingError,
     ParameterError,
 )
-from sound_diffusion.options import PictureOptions
+from sound_diffusion.options import SCRIPTS, FilmOptions, PictureOptions, options_of
 from sound_diffusion.progress import extend, progress_bar
 
 
@@ -68,6 +68,28 @@ def test_bad_flags_are_errors_of_ours(parser, words, pattern):
     with pytest.raises(ParameterError, match=pattern) as caught:
         parser.read(words)
     assert "--help" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", " "])
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_an_empty_text_is_no_path_and_no_name(script, text):
+    flags = [option.flag for option in options_of(script) if option.kind in (str, Path)]
+    assert {"--outdir", "--model", "--init-img"} <= set(flags)
+    for flag in set(flags) - {"--textprompt", "--negative-prompt", "--textpromptend"}:
+        with pytest.raises(ParameterError, match=f"argument {flag}.*: {text!r}|argument {flag}.*choice"):
+            Parser(script).read([flag, text])
+    assert Parser(script).read(["--negative-prompt", text]).negative_prompt == text
+
+
+def test_a_preset_of_no_name():
+    words = ["--preset", ""]
+    with pytest.raises(ParameterError, match="argument --preset: '' is empty"):
+        Parser(FilmOptions).read(FilmOptions.expand(words))
+
+
+def test_choices_in_any_case():
+    read = Parser(FilmOptions).read(["--color-coherence", "lab", "--feature=MFCC", "--mode", "Img2Img"])
+    assert (read.color_coherence, read.feature, read.mode) == ("LAB", "mfcc", "img2img")
 
 
 def test_a_file_without_a_flag_is_told_its_flag(parser, tmp_path):

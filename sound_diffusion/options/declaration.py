@@ -97,6 +97,11 @@ class Option:
         """Whether it names a file, which a recipe knows by its contents."""
         return self.kind is Path and not self.many
 
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether an empty text says something: no words. A path would be the current folder."""
+        return self.metavar == "TEXT" or self.kind not in (str, Path) or bool(self.choices)
+
     def verify(self, value: Any) -> None:
         """Raise ParameterError unless `value` will do."""
         if value is None:
