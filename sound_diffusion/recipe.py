@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sound_diffusion.bending import Bend
-from sound_diffusion.errors import OutputError, ParameterError, SoundDiffusionError
+from sound_diffusion.errors import OutputError, ParameterError, SoundDiffusionError, shorten
 from sound_diffusion.formulas.prompts import PromptSchedule
 from sound_diffusion.formulas.schedules import Schedule
 from sound_diffusion.installation import as_typed
@@ -96,7 +96,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], *, in_bytes: boo
     Returns
     -------
     differences : list of str
-        Files and the model are known by their contents, whatever their names are.
+        One for each flag. Files and the model are known by their contents, whatever their names are.
     """
     declared = {each.entry: each for each in all_options().values()}
     named = {entry for entry, each in declared.items() if each.is_file} | {"sound", "model"}
@@ -104,10 +104,28 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], *, in_bytes: boo
     passed_over = named if in_bytes else named | last_bits
     before = {entry: _in_json(each.default) for entry, each in declared.items()} | dict(old)
     return [
-        f"{entry} was {before.get(entry)}, is {value}"
+        _difference(entry, before, new)
         for entry, value in new.items()
         if before.get(entry) != value and entry not in passed_over
     ]
+
+
+def _difference(entry: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Say how an entry differs, in the words of the command line; of a file, by its name."""
+    name = entry.removesuffix("_sha256").removesuffix("_fingerprint")
+    flag = next((each.flag for each in all_options().values() if each.entry == name), name)
+    texts = (_shown(recipe.get(name)) for recipe in (old, new))
+    was, is_ = texts if name != entry else map(shorten, texts)  # a file is told by the end of its path
+    return f"{flag} was {was}, is {is_}" if was != is_ else f"{flag} {is_} has changed"
+
+
+def _shown(value: Any) -> str:
+    """Write the value of an entry as a message shows it."""
+    if value is None or value == []:
+        return "not set"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def png_chunks(recipe: Mapping[str, Any]) -> PngInfo:

@@ -196,7 +196,33 @@ def test_recipes_of_the_first_version_are_still_read():
 def test_a_file_is_known_by_its_contents():
     old = {"vae": "a.pt", "vae_sha256": "1", "model": "a", "model_fingerprint": "2", "steps": 3}
     assert not differences(old, old | {"vae": "b.pt", "model": "b"}, in_bytes=True)
-    assert differences(old, old | {"vae_sha256": "3"}, in_bytes=False) == ["vae_sha256 was 1, is 3"]
+    assert differences(old, old | {"vae_sha256": "3"}, in_bytes=False) == ["--vae a.pt has changed"]
+    assert differences(old, old | {"model_fingerprint": "3"}, in_bytes=True) == ["--model a has changed"]
+    other = old | {"vae": "b.pt", "vae_sha256": "3"}
+    assert differences(old, other, in_bytes=False) == ["--vae was a.pt, is b.pt"]
+    assert differences(other, old | {"vae": None, "vae_sha256": None}, in_bytes=False) == [
+        "--vae was b.pt, is not set"
+    ]
+
+
+def test_differences_are_told_by_flags():
+    old = {"sound": "a.wav", "sound_sha256": "1", "film_seed": 1, "steps": 2, "loop": False, "bend": []}
+    new = {
+        "sound": "b.wav",
+        "sound_sha256": "2",
+        "film_seed": 2,
+        "steps": 3,
+        "loop": True,
+        "bend": ["a", "b"],
+    }
+    assert differences(old, new, in_bytes=True) == [
+        "--path was a.wav, is b.wav",
+        "--seed was 1, is 2",
+        "--ddim_steps was 2, is 3",
+        "--loop was off, is on",
+        "--bend was not set, is a",
+    ]
+    assert differences({}, {"prompts": "0 : " + "rain " * 50}, in_bytes=True)[0].count("rain") < 12
 
 
 # --- declarations

@@ -260,7 +260,7 @@ def test_a_film_with_words(reading_folder, sine_file, tmp_path, capsys):
     assert all((pixels(one) != pixels(other)).any() for one, other in zip(frames, others, strict=True))
     capsys.readouterr()
     assert audio2video.main([*where, *size, *flags, "--negative-prompt", "dusk"]) == 2
-    assert "negative_prompt was noon, is dusk" in capsys.readouterr().err
+    assert "--negative-prompt was noon, is dusk" in capsys.readouterr().err
 
 
 # --- with a model that takes pooled vectors as well
