@@ -220,7 +220,7 @@ def test_differences_are_told_by_flags():
         "--seed was 1, is 2",
         "--ddim_steps was 2, is 3",
         "--loop was off, is on",
-        "--bend was not set, is a",
+        "--bend was not set, is a, b",
     ]
     assert differences({}, {"prompts": "0 : " + "rain " * 50}, in_bytes=True)[0].count("rain") < 12
 
