@@ -7,7 +7,14 @@ import torch
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.model import acceleration
 from sound_diffusion.model import load as models
-from sound_diffusion.model.acceleration import MOST_GRAPHS, WARM_UP, Graphed, counting_on_cpu, speed_up
+from sound_diffusion.model.acceleration import (
+    MOST_GRAPHS,
+    WARM_UP,
+    Graphed,
+    counting_on_cpu,
+    one_core_left,
+    speed_up,
+)
 from sound_diffusion.painting import paint
 
 
@@ -119,3 +126,19 @@ def test_channels_last_paints_the_same_picture(tiny_model):
         for network in (tiny_model.pipeline.unet, tiny_model.pipeline.vae):
             network.to(memory_format=torch.contiguous_format)
     assert np.abs(after - before).max() <= 2
+
+
+@pytest.mark.parametrize(("smallest", "n_threads"), [(acceleration.LARGE_UNET, [1, 2]), (0, [2, 3])])
+def test_a_small_network_leaves_a_core_to_others(tiny_model_folder, monkeypatch, smallest, n_threads):
+    monkeypatch.setattr(acceleration, "LARGE_UNET", smallest)
+    model, before = models.load_model(str(tiny_model_folder), device="cpu"), torch.get_num_threads()
+    seen = []
+    try:
+        for there in (2, 3):
+            torch.set_num_threads(there)
+            with one_core_left(model):
+                seen.append(torch.get_num_threads())
+            assert torch.get_num_threads() == there
+    finally:
+        torch.set_num_threads(before)
+    assert seen == n_threads

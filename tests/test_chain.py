@@ -10,7 +10,7 @@ import torch
 from sound_diffusion.errors import OutputError
 from sound_diffusion.film import painter
 from sound_diffusion.film.run_folder import RunFolder
-from sound_diffusion.film.saving import MOST_WAITING, Saver
+from sound_diffusion.film.saving import BEHIND, MOST_WAITING, Saver
 from tests.films import frames_of, interrupt_after
 from tests.test_between_films import make, sound  # noqa: F401  (fixtures)
 
@@ -119,6 +119,20 @@ def test_calls_are_done_in_order_and_few_wait():
         assert done
         saver.flush()
         assert done == list(range(MOST_WAITING + 1))
+
+
+def test_who_paints_is_told_when_the_thread_is_behind():
+    go_on = threading.Event()
+    with Saver() as saver:
+        seen = []
+        for _ in range(BEHIND):
+            seen.append(saver.is_behind)
+            saver.save(go_on.wait, 10)
+        assert seen == [False] * BEHIND
+        assert saver.is_behind
+        go_on.set()
+        saver.flush()
+        assert not saver.is_behind
 
 
 def test_what_waits_is_done_after_an_interrupt_too():

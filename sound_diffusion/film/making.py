@@ -243,10 +243,10 @@ class FrameMaker:
             yield self._save(made, between=[last.frame.index, after.frame.index])
 
     def _save(self, made: Painted, **own: Any) -> Frame:
-        """Save a frame in the saver's thread, where its picture is decoded as well."""
+        """Save a frame in the saver's thread, where its picture is decoded as well if there is time."""
         frame = made.frame
-        if self.job.model.moves:
-            _ = made.picture  # decoded here, as another thread cannot use the model meanwhile
+        if self.job.model.moves or self._saver.is_behind:
+            _ = made.picture  # decoded here: another thread cannot use the model, or has more to do than this
         values = self.controls.values(frame)
         if self.timeline.keys is not None:
             values["place"] = float(self._places[frame.index])

@@ -56,6 +56,8 @@ class FilmRun:
 
     def paint(self, bar: ProgressBar) -> None:
         """Paint what is missing of the segments of this process."""
+        from sound_diffusion.model.acceleration import one_core_left
+
         make_folder(self.folder.frames)
         n_frames = len(self.timeline)
         there = set(range(n_frames)).difference(self.folder.missing(range(n_frames)))
@@ -68,7 +70,7 @@ class FilmRun:
         maker = FrameMaker(partial(self.sound.stream, warn=False), *parts)
         bar().unpause()
         # Closing saves what is painted, also on Ctrl-C.
-        with contextlib.closing(maker.make(self.segments, there)) as frames:
+        with one_core_left(self.job.model), contextlib.closing(maker.make(self.segments, there)) as frames:
             for frame in frames:
                 if frame.index in missing:
                     missing.remove(frame.index)

@@ -8,7 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-MOST_WAITING = 4  # frames: more would only take memory, since one is painted after the other
+MOST_WAITING = 8  # frames: more would only take memory, since one is painted after the other
+BEHIND = 4
 
 
 class Saver:
@@ -30,6 +31,11 @@ class Saver:
         self._executor.shutdown(wait=True)
         if kind is None:
             self.flush()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much is waiting that whoever paints had better do some of it."""
+        return sum(1 for future in self._waiting if not future.done()) >= BEHIND
 
     def save(self, function: Callable[..., object], *arguments: Any) -> None:
         """Call a function later; wait where too much is waiting already.

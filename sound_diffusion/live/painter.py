@@ -105,15 +105,20 @@ class Painter(threading.Thread):
             self._on_ready(error)
             return
         self._on_ready(None)
-        while (work := self._wait_for_work()) is not None:
-            take = work[0]
-            try:
-                self._paint_take(model, take)
-            except Exception as error:
-                if not isinstance(error, SoundDiffusionError):
-                    logger.exception("painting failed")
-                self._drop(take)
-                self._on_error(str(error) or type(error).__name__)
+        from sound_diffusion.model.acceleration import one_core_left
+
+        with one_core_left(model):
+            while (work := self._wait_for_work()) is not None:
+                self._paint_or_report(model, work[0])
+
+    def _paint_or_report(self, model: Model, take: Take) -> None:
+        try:
+            self._paint_take(model, take)
+        except Exception as error:
+            if not isinstance(error, SoundDiffusionError):
+                logger.exception("painting failed")
+            self._drop(take)
+            self._on_error(str(error) or type(error).__name__)
 
     def _wait_for_work(self) -> tuple[Take, LiveJob] | None:
         with self._changed:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import functools
 import logging
 from collections import Counter
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only
 
 from sound_diffusion.errors import ParameterError
+from sound_diffusion.model.load import LARGE_UNET
+
+if TYPE_CHECKING:
+    from sound_diffusion.model.model import Model
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +69,23 @@ def _check_compiler(device: str) -> None:
             "a C++ compiler, and triton for a GPU",
             "leave --compile out",
         ) from error
+
+
+@contextmanager
+def one_core_left(model: Model) -> Iterator[None]:
+    """Leave one core to other threads meanwhile, where a small UNet paints on the CPU.
+
+    It gains less from that core than what hears, decodes, saves or shows beside it. Painting with a large one
+    is nearly all of the work.
+    """
+    n_threads = torch.get_num_threads()
+    n_parameters = sum(weights.numel() for weights in model.pipeline.unet.parameters())
+    leaves = model.device == "cpu" and n_parameters < LARGE_UNET
+    torch.set_num_threads(max(1, n_threads - 1) if leaves else n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 @functools.cache
