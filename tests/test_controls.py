@@ -327,8 +327,14 @@ class TestSeries:
         (("--sharpen", "-1"), "--sharpen"),
         (("--noise", "-1"), "--noise"),
         (("--series", "none.csv"), "--series"),
-        (("--export-schedule", "colour"), "unknown variable 'colour'"),
-        (("--export-schedule", "border"), "a number"),
+        (("--export-schedule", "colour"), "colour: no such option or variable .*one of .*strength, "),
+        (("--export-schedule", "strenth"), "did you mean strength"),
+        (("--export-schedule", "onsett"), "did you mean onset"),
+        (("--export-schedule", "border"), "not a number .*one of .*strength, .*formula"),
+        (("--export-schedule", "fps"), "not a number .*one of .*strength, .*formula"),
+        (("--export-schedule", "loop"), "not a number .*one of .*strength"),
+        (("--export-schedule", "text-weight"), "not set .*--text-weight FORMULA as well"),
+        (("--export-schedule", "folder"), "no such option or variable"),
         (("--export-schedule", "1/0"), "division by zero"),
         (("--describe", "--zoom", "onsett"), "did you mean onset"),
         (("--describe", "--strength", "2*t"), "frame 1"),
@@ -434,6 +440,16 @@ class TestDescriptions:
         assert outcome.out.startswith("0:(0.")
         assert outcome.out.count(":(") == 24
         assert not (tmp_path / "out").exists()
+
+    def test_a_description_and_an_export(self, film, tiny_model_folder, model_loads, tmp_path):
+        flags = ("--strength", "0.2 + 0.5*onset", "--export-schedule")
+        outcome = film(tiny_model_folder, "--describe", *flags, "Strength")
+        assert outcome.code == 0
+        plot, table, keys = outcome.out.splitlines()
+        assert Path(plot).is_file()
+        assert Path(table).is_file()
+        assert keys == film(tiny_model_folder, *flags[:-1], "--export-schedule=--strength").out.strip()
+        assert not model_loads
 
     def test_an_export_of_a_number(self, film, tiny_model_folder, model_loads):
         outcome = film(tiny_model_folder, "--strength", 0.01, "--export-schedule", "strength")

@@ -192,10 +192,15 @@ def schedules_of(options: FilmOptions) -> dict[str, Schedule]:
     return {name: value for name, value in values.items() if isinstance(value, Schedule)}
 
 
+def known_names(options: FilmOptions) -> list[str]:
+    """Name what formulas may speak of; ParameterError where the series cannot be read."""
+    series = _series(options)
+    return [*TIME_VARIABLES, *DESCRIPTORS, *(() if series is None else series.columns)]
+
+
 def check_controls(options: FilmOptions, *others: Schedule) -> None:
     """Raise ParameterError where schedules use variables that there are not, or the series cannot be read."""
-    series = _series(options)
-    known = [*TIME_VARIABLES, *DESCRIPTORS, *(() if series is None else series.columns)]
+    known = known_names(options)
     for schedule in (*schedules_of(options).values(), *(bend.amount for bend in options.bend), *others):
         schedule.check_names(known)
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from sound_diffusion.errors import ParameterError
 from sound_diffusion.files import make_folder, run_name, write_atomically
-from sound_diffusion.film.controls import check_controls, hear, schedules_of, variables_of
+from sound_diffusion.film.controls import check_controls, hear, known_names, variables_of
 from sound_diffusion.film.timeline import Timeline
+from sound_diffusion.formulas.expressions import nearest
 from sound_diffusion.formulas.schedules import Schedule, parse_schedule
 from sound_diffusion.formulas.variables import Variables
 from sound_diffusion.inputs import each_input, find_sounds
@@ -37,50 +38,57 @@ def describe_films(options: FilmOptions) -> Iterator[str]:
     Yields
     ------
     line : str
-        Of the file of the preset where one is described; the path of every file; or the keyframes that are
-        wanted, which take no model.
+        Of the file of the preset where one is described; the path of every file; the keyframes that are
+        wanted, which by themselves take no model.
     """
     if options.preset is not None and options.describe:
         yield from read_preset(options.preset).text.splitlines()
-        if not (options.paths or options.input_folder or options.from_file):
+        if options.export_schedule is None and not (
+            options.paths or options.input_folder or options.from_file
+        ):
             return
     paths = find_sounds(options.paths, options.input_folder, options.from_file)
-    is_export = options.export_schedule is not None
     # What is only printed may be for another program: whether this model could paint it does not matter.
-    if is_export:
-        own = options.with_declared(read_defaults(find_model(options.model).path))
-    else:
+    if options.describe:
         own = Job.plan(options).options
-    wanted = _wanted(own) if is_export else _set_numbers(own)
-    check_controls(options, *wanted.values())
-    describe = _export if is_export else _describe
+    else:
+        own = options.with_declared(read_defaults(find_model(options.model).path))
+    export = None if own.export_schedule is None else _named(own.export_schedule, own)
+    numbers = _set_numbers(own) if options.describe else {}
+    check_controls(options, *numbers.values(), *([] if export is None else [export]))
     sounds = [SoundSource(path, own) for path in paths]
-    yield from each_input(sounds, lambda sound: describe(sound, own, wanted))
+    yield from each_input(sounds, lambda sound: _describe_film(sound, own, numbers, export))
 
 
-def _export(sound: SoundSource, options: FilmOptions, wanted: dict[str, Schedule]) -> Iterator[str]:
-    _, _, values = _hear(sound, options, wanted)
-    yield from map(export_schedule, values.values())
-
-
-def _hear(
-    sound: SoundSource, options: FilmOptions, wanted: dict[str, Schedule]
-) -> tuple[Timeline, Variables, dict[str, DoubleArray]]:
-    """Return the frames of a film, what formulas can speak of, and what the schedules come to."""
+def _describe_film(
+    sound: SoundSource, options: FilmOptions, numbers: dict[str, Schedule], export: Schedule | None
+) -> Iterator[str]:
     timeline = Timeline(n_samples=sum(map(len, sound.stream())), fps=options.fps)
     variables = variables_of(options, timeline, hear(sound, timeline))
-    return timeline, variables, {name: schedule.evaluate(variables) for name, schedule in wanted.items()}
+    values = {name: schedule.evaluate(variables) for name, schedule in numbers.items()}
+    exported = None if export is None else export_schedule(export.evaluate(variables))
+    if options.describe:
+        yield from _save(sound, options, timeline, variables, numbers, values)
+    if exported is not None:
+        yield exported
 
 
-def _describe(sound: SoundSource, options: FilmOptions, wanted: dict[str, Schedule]) -> Iterator[str]:
-    timeline, variables, values = _hear(sound, options, wanted)
+def _save(
+    sound: SoundSource,
+    options: FilmOptions,
+    timeline: Timeline,
+    variables: Variables,
+    numbers: dict[str, Schedule],
+    values: dict[str, DoubleArray],
+) -> Iterator[str]:
+    """Save the plot and the table, and yield their paths."""
     if options.prompts is not None:
         options.prompts.steps(variables)
     name = run_name(sound.path)
     plot, table = io.BytesIO(), io.BytesIO()
     heard, beats = variables.descriptors, variables.find_beats()
     overview = sound_overview(sound.stream(warn=False), timeline.n_samples)
-    shown = {each: (schedule.text, values[each]) for each, schedule in wanted.items()}
+    shown = {each: (schedule.text, values[each]) for each, schedule in numbers.items()}
     plot_schedules(overview, options.fps, heard, beats, shown, plot)
     columns = {**heard, **({"beats": variables["beats"]} if len(beats) > 1 else {}), **values}
     write_table(options.fps, columns, table)
@@ -92,20 +100,29 @@ def _describe(sound: SoundSource, options: FilmOptions, wanted: dict[str, Schedu
         yield str(path)
 
 
-def _wanted(options: FilmOptions) -> dict[str, Schedule]:
-    """Return the schedule to be exported."""
-    own = schedules_of(options)
-    export = options.export_schedule
-    assert export is not None
-    flags = {each.flag.removeprefix("--").replace("-", "_"): each.name for each in options_of(FilmOptions)}
-    name = flags.get(export.removeprefix("--").replace("-", "_"), export)
-    if name in own:
-        return {name: own[name]}
-    value = getattr(options, name, None) if name.isidentifier() else None
-    if name in flags.values() and not isinstance(value, int | float | np.number):
-        raise ParameterError(f"--export-schedule {export}", f"an option that is a number, as --{export} 0.4")
-    text = export if value is None else str(value)
-    return {"exported": parse_schedule(text, "--export-schedule")}
+def _named(text: str, options: FilmOptions) -> Schedule:
+    """Return the schedule of an option that is named by its flag, or read a formula or keyframes."""
+    declared = {each.flag.removeprefix("--"): each for each in options_of(FilmOptions)}
+    flags = [flag for flag, each in declared.items() if each.name in SCHEDULED]
+    expected = f"one of {', '.join(flags)}, or a formula"
+    by_name = {flag.replace("_", "-"): each for flag, each in declared.items()}
+    option = by_name.get(text.removeprefix("--").replace("_", "-").lower())
+    if option is None:
+        known = known_names(options)
+        if text.isidentifier() and text not in known:
+            remedy = nearest(text, [*flags, *known])
+            raise ParameterError(f"--export-schedule {text}: no such option or variable", expected, remedy)
+        return parse_schedule(text, "--export-schedule")
+    value = getattr(options, option.name)
+    if isinstance(value, Schedule):
+        return value
+    if value is None and option.name in SCHEDULED:
+        needed = f"{option.flag} {option.metavar} as well"
+        raise ParameterError(f"--export-schedule {text}: it is not set", needed)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        what = "not a number that may change over a film"
+        raise ParameterError(f"--export-schedule {text}: {what}", expected)
+    return parse_schedule(str(value), option.flag)
 
 
 def _set_numbers(options: FilmOptions) -> dict[str, Schedule]:
