@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 WAVE_COLOUR = "#30508c"
+STRIP_COLOUR = "#647cab"
 SCHEDULE_COLOUR = "#c2571a"
 BEAT_COLOUR = "#9a9a9a"
 ROW_INCHES = {"wave": 1.3, "descriptor": 0.42, "schedule": 0.95}
@@ -227,15 +228,16 @@ def plot_schedules(
     wave.set_ylabel("sample", rotation=0, ha="right", va="center", fontsize=9)
     wave.tick_params(axis="y", labelsize=7)
     for axes, (name, values) in zip(strips, descriptors.items(), strict=True):
-        axes.stairs(values, _frame_edges(values, fps), fill=True, color=WAVE_COLOUR, alpha=0.75, linewidth=0)
+        axes.stairs(values, _frame_edges(values, fps), fill=True, color=STRIP_COLOUR, linewidth=0)
         axes.set(ylim=(0, 1.05), yticks=[])
         axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
     for axes, (name, (text, values)) in zip(curves, schedules.items(), strict=True):
         axes.stairs(values, _frame_edges(values, fps), baseline=None, color=SCHEDULE_COLOUR, linewidth=1.3)
         axes.margins(y=0.18)
         axes.grid(axis="y", color="#e4e4e4", linewidth=0.6)
+        axes.set_axisbelow(True)  # or the grid would cut the curve
         axes.tick_params(axis="y", labelsize=7)
-        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9, fontweight="bold", labelpad=26)
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9, fontweight="bold")
         shown = " ".join(text[:400].split())
         axes.set_title(
             shown if len(shown) <= 130 else f"{shown[:127]}...",
@@ -246,6 +248,7 @@ def plot_schedules(
         axes.spines[["top", "right"]].set_visible(False)
         for beat in beats:
             axes.axvline(beat, color=BEAT_COLOUR, linewidth=0.5, linestyle=(0, (2, 2)), zorder=0)
+    figure.align_ylabels(rows)
     rows[-1].set_xlabel("seconds" if not len(beats) else "seconds; dotted: beats")
     frames = wave.secondary_xaxis("top", functions=(lambda x: x * float(fps), lambda x: x / float(fps)))
     frames.set_xlabel(f"frames, {float(fps):g} a second", fontsize=8)

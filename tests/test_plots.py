@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from sound_diffusion import plots
 from sound_diffusion.plots import plot_picture, plot_schedules, sound_overview
@@ -86,3 +86,18 @@ def test_schedules_are_drawn_and_the_same_every_time(n_frames, texts, rng):
     with Image.open(files[0]) as plot:
         assert plot.format == "PNG"
         assert plot.height > 200 + 40 * len(descriptors) + 90 * len(schedules)
+
+
+def test_neither_grid_nor_beats_are_drawn_over_what_is_plotted(monkeypatch):
+    def pixels_of(colour, beats):
+        file, steps = io.BytesIO(), np.arange(50) % 2.0
+        plot_schedules(sound, Fraction(10), {"low": steps}, np.array(beats), {"zoom": ("1", steps)}, file)
+        plot = np.asarray(Image.open(file).convert("RGB")).astype(int)
+        return int((np.abs(plot - ImageColor.getrgb(colour)).max(axis=2) < 40).sum())
+
+    sound = overview(np.ones(5 * 44_100, dtype=np.float32))
+    colours = (plots.SCHEDULE_COLOUR, plots.STRIP_COLOUR)
+    drawn = [pixels_of(colour, [0.15, 1.35, 3.25]) for colour in colours]
+    monkeypatch.setattr("matplotlib.axes.Axes.grid", lambda *_, **__: None)
+    assert drawn == pytest.approx([pixels_of(colour, []) for colour in colours], rel=0.02)
+    assert min(drawn) > 1000
