@@ -244,7 +244,7 @@ def test_the_average_goes_on_where_a_checkpoint_left_it(tmp_path):
 def test_training_resumes_and_exports(work, tiny, monkeypatch, capsys):
     from diffusers import StableDiffusionPipeline
 
-    from training import autoencoder, distillation, export, hearing, latents, tiny_autoencoder, unet
+    from training import autoencoder, distillation, export, hearing, latents, sharpness, tiny_autoencoder, unet
     from training.loop import LoopOptions
 
     sizes, shape = tiny
@@ -265,17 +265,23 @@ def test_training_resumes_and_exports(work, tiny, monkeypatch, capsys):
         lines = capsys.readouterr().out.splitlines()
         assert [line.split()[0] for line in lines[-5:]] == list(dataset.PAINTED)
         assert all(np.isfinite(float(number)) for line in lines[-5:] for number in line.split()[1:])
-        small = tiny_autoencoder.TinyOptions(channels=4, decoder_blocks=(1, 1, 1, 0), crop=8)
+        small = tiny_autoencoder.TinyOptions(4, 4, (1, 1, 1, 0), (0, 1, 1, 1), crop=8)
         monkeypatch.setattr(tiny_autoencoder, "TinyOptions", lambda: small)
         paths = distillation.DistillationOptions(steps=3)
         assert len(list(distillation.follow_paths(work, 3, paths, batch=2).iterdir())) == 2
         for steps in (1, 3):
             loop = LoopOptions(minutes=5, rate=1e-3, batch=2, max_steps=steps)
-            assert steps_of(tiny_autoencoder.train(work, loop)) == steps
             assert steps_of(distillation.train(work, loop, paths)) == steps
+        assert sharpness.paint_shards(work, most=4) == 1
+        assert sharpness.paint_shards(work, most=4) == 0
+        for steps in (1, 3):
+            loop = LoopOptions(minutes=5, rate=1e-3, batch=2, max_steps=steps)
+            assert steps_of(tiny_autoencoder.train(work, loop)) == steps
         slow = load_model(str(export.export(work, work / "slow", slow=True)), device="cpu")
         assert slow.defaults.steps == 15
         folder = export.export(work, work / "model")
+        loop = LoopOptions(minutes=5, rate=1e-3, batch=2, max_steps=4)
+        assert steps_of(tiny_autoencoder.train(work, loop, begin=folder)) == 4
         absent = dict.fromkeys(("text_encoder", "tokenizer", "safety_checker"))
         pipe = StableDiffusionPipeline.from_pretrained(folder, **absent, requires_safety_checker=False)
         assert load_model(str(folder), device="cpu").sound_encoder is not None

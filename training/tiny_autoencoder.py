@@ -1,23 +1,27 @@
 """The small autoencoder: the same latents as the large one's, at an eighth of its cost.
 
-It is taught from what the large one has made of the pictures, so that a painter of latents need not know
-which of the two decodes them.
+Its decoder is taught from what the large one has made of the pictures, so that a painter of latents need not
+know which of the two decodes them; what was painted in few steps it sharpens. Its encoder is held near those
+latents, and beyond that looks for the ones from which its own decoder gives the picture back best.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny
+from safetensors.torch import load_file
 from torch.nn import functional
 
 from training import autoencoder, dataset
 from training.autoencoder import AutoencoderOptions
 from training.examples import latents_of
 from training.loop import Clock, LoopOptions, Step, fit, load_average, make_accelerator
+from training.sharpness import PAINTED
 
 PIXELS = 8  # a side of what one latent stands for
 
@@ -28,12 +32,14 @@ class TinyOptions:
 
     Attributes
     ----------
-    channels : int
+    decoder_channels, encoder_channels : int
         At every resolution.
     decoder_blocks, encoder_blocks : tuple of int
         Blocks of three convolutions, from the latents' resolution to the picture's and the other way round.
     crop : int
         Side of the training crops in latents.
+    nearness : float
+        Weight of the squared distance of what the encoder makes from the large one's latents.
     edge : int
         Latents at the rim of a crop that the encoder is not asked for, since it cannot see what was beside;
         at the rim of the picture there was nothing.
@@ -41,20 +47,21 @@ class TinyOptions:
         At most so many shards are held in memory.
     """
 
-    channels: int = 16
+    decoder_channels: int = 16
+    encoder_channels: int = 24
     decoder_blocks: tuple[int, ...] = (4, 4, 2, 0)
-    encoder_blocks: tuple[int, ...] = (0, 1, 2, 3)
+    encoder_blocks: tuple[int, ...] = (0, 0, 4, 5)
     crop: int = 16
+    nearness: float = 0.1
     edge: int = 2
     shards: int = 24
 
 
 def build(options: TinyOptions) -> AutoencoderTiny:
     """Make the network with new weights."""
-    widths = (options.channels,) * len(options.decoder_blocks)
     return AutoencoderTiny(
-        encoder_block_out_channels=widths,
-        decoder_block_out_channels=widths,
+        encoder_block_out_channels=(options.encoder_channels,) * len(options.encoder_blocks),
+        decoder_block_out_channels=(options.decoder_channels,) * len(options.decoder_blocks),
         num_decoder_blocks=options.decoder_blocks,
         num_encoder_blocks=options.encoder_blocks,
     )
@@ -65,22 +72,35 @@ class Crops:
 
     Parameters
     ----------
-    folder : Path
-        Work folder with `shards/` and `latents/`.
+    pictures : np.ndarray [shape=(n, 256, 256, 3), dtype=uint8]
+    latents : np.ndarray [shape=(n, 4, 32, 32)]
     options : TinyOptions
     seed : sequence of int
         Of what is drawn.
     """
 
-    def __init__(self, folder: Path, options: TinyOptions, seed: list[int]):
-        shards = [shard for shard in dataset.shards(folder / "shards") if latents_of(shard).exists()]
-        shards = shards[-options.shards :]
-        self.pictures = dataset.load(shards, "pictures")
-        self.latents = np.concatenate([np.load(latents_of(shard)) for shard in shards])
+    def __init__(self, pictures: np.ndarray, latents: np.ndarray, options: TinyOptions, seed: list[int]):
+        self.pictures, self.latents = pictures, latents
         self.side, self.edge = options.crop, options.edge
         self.rng = np.random.default_rng(seed)
 
-    def draw(self, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    @classmethod
+    def rendered(cls, folder: Path, options: TinyOptions, seed: list[int]) -> Self:
+        """Draw from the rendered pictures of a work folder, and the large autoencoder's latents of them."""
+        shards = [shard for shard in dataset.shards(folder / "shards") if latents_of(shard).exists()]
+        shards = shards[-options.shards :]
+        latents = np.concatenate([np.load(latents_of(shard)) for shard in shards])
+        return cls(dataset.load(shards, "pictures"), latents, options, seed)
+
+    @classmethod
+    def painted(cls, folder: Path, options: TinyOptions, seed: list[int]) -> Self:
+        """Draw from the painted latents of a work folder, and their sharpened pictures."""
+        shards = dataset.shards(folder / PAINTED)[-options.shards :]
+        return cls(dataset.load(shards, "pictures"), dataset.load(shards, "latents"), options, seed)
+
+    def draw(
+        self, count: int, device: torch.device | str = "cpu"
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return pictures, their latents, and which latents can be told from the crop alone.
 
         Returns
@@ -106,7 +126,9 @@ class Crops:
             told.append(np.outer(self._inside(top), self._inside(left))[None])
         turns, mirror = (int(self.rng.integers(n)) for n in (4, 2))
         parts = autoencoder.to_tensor(np.stack(pictures)), np.stack(latents), np.stack(told)
-        x, z, seen = (autoencoder.turned(torch.as_tensor(part).float(), turns, mirror) for part in parts)
+        x, z, seen = (
+            autoencoder.turned(torch.as_tensor(part).float().to(device), turns, mirror) for part in parts
+        )
         return x, z, seen
 
     def _inside(self, start: int) -> np.ndarray:
@@ -118,25 +140,49 @@ class Crops:
 
 
 def loss_of(
-    model: AutoencoderTiny, x: torch.Tensor, z: torch.Tensor, told: torch.Tensor
+    model: AutoencoderTiny,
+    rendered: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    painted: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    nearness: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the loss of decoding latents and of encoding pictures, and the PSNR for the log."""
-    encoding = functional.mse_loss(model.encoder(x) * told, z * told)
-    decoding, psnr = autoencoder.decoding_loss(model.decoder(z), x, AutoencoderOptions())
-    return decoding + encoding, psnr
+    """Return the loss of decoding latents and of encoding pictures, and the PSNR there and back for the log.
+
+    What the encoder makes of a crop's rim is replaced by the latents themselves before it is decoded.
+    """
+    x, z, told = rendered
+    sharp, soft, _ = painted
+    own = model.encoder(x)
+    encoding = functional.mse_loss(own * told, z * told)
+    decoded = model.decoder(torch.cat([z, soft, torch.lerp(z, own, told)]))
+    of_latents, there_and_back = decoded[: -len(x)], decoded[-len(x) :]
+    decoding, _ = autoencoder.decoding_loss(of_latents, torch.cat([x, sharp]), AutoencoderOptions())
+    round_trip, psnr = autoencoder.decoding_loss(there_and_back, x, AutoencoderOptions())
+    return decoding + round_trip + nearness * encoding, psnr
 
 
-def train(folder: Path, loop: LoopOptions, options: TinyOptions | None = None) -> Path:
+def begin_with(model: AutoencoderTiny, folder: Path) -> None:
+    """Take over the weights of a model folder's autoencoder where both have one of the same size."""
+    own = model.state_dict()
+    there = load_file(folder / "vae" / "diffusion_pytorch_model.safetensors")
+    fits = {name: there[name] for name in own if name in there and there[name].shape == own[name].shape}
+    model.load_state_dict(own | fits)
+
+
+def train(
+    folder: Path, loop: LoopOptions, options: TinyOptions | None = None, begin: Path | None = None
+) -> Path:
     """Train until the time is up, continuing from the folder's checkpoint.
 
     Parameters
     ----------
     folder : Path
-        Work folder: `shards/`, `latents/`, and where `tiny_autoencoder.pt` is kept.
+        Work folder: `shards/`, `latents/`, `painted/`, and where `tiny_autoencoder.pt` is kept.
     loop : LoopOptions
         Time, rate and batch.
     options : TinyOptions, optional
         Size of the network.
+    begin : Path, optional
+        A model folder whose weights training begins with.
 
     Returns
     -------
@@ -146,13 +192,18 @@ def train(folder: Path, loop: LoopOptions, options: TinyOptions | None = None) -
     options = options or TinyOptions()
     accelerator = make_accelerator()
     torch.manual_seed(0)
-    model = build(options).to(accelerator.device)
+    model = build(options)
+    if begin is not None:
+        begin_with(model, begin)
+    model.to(accelerator.device)
 
     def start(clock: Clock) -> Step:
-        crops = Crops(folder, options, [clock.steps, accelerator.process_index])
+        seed = [clock.steps, accelerator.process_index]
+        kinds = [Crops.rendered(folder, options, seed), Crops.painted(folder, options, seed)]
 
         def step(clock: Clock) -> tuple[torch.Tensor, torch.Tensor]:
-            return loss_of(model, *(part.to(accelerator.device) for part in crops.draw(loop.batch)))
+            rendered, painted = (kind.draw(loop.batch // 2, accelerator.device) for kind in kinds)
+            return loss_of(model, rendered, painted, options.nearness)
 
         return step
 
