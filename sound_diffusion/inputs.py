@@ -17,7 +17,9 @@ from sound_diffusion.errors import (
     RunFolderError,
     SoundDiffusionError,
     VideoError,
+    reason_of,
 )
+from sound_diffusion.options.declaration import check_there
 
 logger = logging.getLogger(__name__)
 
@@ -60,15 +62,15 @@ def find_sounds(
     """
     sounds = list(paths)
     if folder is not None:
-        if not folder.is_dir():
-            raise ParameterError(f"--input_folder {folder}: not a folder", "a folder of sounds")
+        check_there(folder, "folder", "--input_folder")
         sounds += _sounds_in(folder)
     if list_file is not None:
+        check_there(list_file, "file", "--from-file")
         try:
             lines = list_file.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ParameterError(
-                f"--from-file {list_file}: cannot be read ({error})", "a text file"
+                f"--from-file {list_file}: cannot be read ({reason_of(error)})", "a text file"
             ) from error
         sounds += [Path(line.strip()) for line in lines if line.strip()]
     if not sounds:

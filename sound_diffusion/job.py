@@ -15,6 +15,7 @@ from sound_diffusion.model.find import find_model
 from sound_diffusion.model.load import load_model
 from sound_diffusion.model.model import Model, cannot_read
 from sound_diffusion.options import Options
+from sound_diffusion.options.declaration import check_there
 from sound_diffusion.recipe import option_entries
 from sound_diffusion.settings import PaintSettings, settings_for, steps_to_run
 from sound_diffusion.starting_pictures import load_picture
@@ -85,6 +86,8 @@ class Job(Generic[AnyOptions]):
             logger.warning(
                 "--negative-prompt does nothing with --scale %g (above 1 it does)", settings.guidance
             )
+        if options.init_image is not None:
+            check_there(options.init_image, "file", "--init-img")
         start = None if options.init_image is None else load_picture(options.init_image)
         painted = {name: getattr(settings, name) for name in wanted}
         return cls(options.completed(painted | scheduled, defaults), defaults, settings, start)

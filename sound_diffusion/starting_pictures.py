@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sound_diffusion.errors import ParameterError
+from sound_diffusion.errors import ParameterError, reason_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -51,7 +51,7 @@ def load_picture(path: Path) -> Image.Image:
         raise
     except Exception as error:  # Pillow's many formats have no error in common
         raise ParameterError(
-            f"picture {path}: cannot be read ({error or type(error).__name__})", "a PNG, JPEG or WebP file"
+            f"picture {path}: cannot be read ({reason_of(error)})", "a PNG, JPEG or WebP file"
         ) from error
 
 

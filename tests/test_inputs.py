@@ -97,11 +97,11 @@ def test_inputs_that_are_not_there(sounds, tmp_path):
     for arguments, pattern in (
         (([],), "no sound was given"),
         (([], None, tmp_path / "empty.txt"), "no sound was given"),
-        (([], tmp_path / "no"), "--input_folder .*no: not a folder"),
-        (([], sounds / "b.wav"), "not a folder"),
+        (([], tmp_path / "no"), "--input_folder .*no: no such folder; check the path"),
+        (([], sounds / "b.wav"), "b.wav: a file .expected a folder"),
         (([], tmp_path / "empty"), "no sound in it"),
-        (([], None, tmp_path / "no.txt"), "--from-file .*cannot be read"),
-        (([], None, tmp_path), "--from-file .*cannot be read"),
+        (([], None, tmp_path / "no.txt"), "--from-file .*no such file; check the path"),
+        (([], None, tmp_path), "--from-file .*a folder .expected a file"),
         (([], None, tmp_path / "latin.txt"), "--from-file .*cannot be read"),
     ):
         with pytest.raises(ParameterError, match=pattern):

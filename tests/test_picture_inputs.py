@@ -223,7 +223,7 @@ BAD_FLAGS = {
     "--init-img START --strength -0.1": "strength -0.1",
     "--init-img START --strength nan": "strength nan",
     "--init-img START --strength 0.2": "no step at all.*0.25 or more",
-    "--init-img MISSING": "missing.png.*cannot be read",
+    "--init-img MISSING": "--init-img .*missing.png: no such file; check the path",
     "--init-img SOUND": "sine.wav.*cannot be read",
     "--offset -1": "offset -1",
     "--offset nan": "offset nan",
@@ -242,10 +242,14 @@ BAD_FLAGS = {
     "--plot --skip_save": "--plot with --skip_save.*leave out",
     "--prompt": "--prompt.*at least one",
     "--no-such-flag": "unrecognized arguments: --no-such-flag",
-    "--input_folder MISSING": "not a folder",
-    "--from-file MISSING": "cannot be read",
+    "--input_folder MISSING": "--input_folder .*missing.png: no such folder; check the path",
+    "--input_folder SOUND": "--input_folder .*sine.wav: a file .expected a folder",
+    "--vae MISSING": "--vae .*missing.png: no such file; check the path",
+    "--init-img TMP": "--init-img .*: a folder .expected a file",
+    "--from-file MISSING": "--from-file .*missing.png: no such file; check the path",
+    "--from-file TMP": "--from-file .*: a folder .expected a file",
     "--from-file SOUND": "cannot be read",
-    "--recipe MISSING": "cannot be read",
+    "--recipe MISSING": "--recipe .*missing.png: no such file; check the path",
     "--recipe START": "no recipe",
 }
 
@@ -255,6 +259,7 @@ def test_bad_flag(audio2img, model_loads, sine_file, start_picture, tmp_path, ou
     before = sorted(tmp_path.iterdir())
     words = flags.replace("START", str(start_picture)).replace("SOUND", str(sine_file))
     words = words.replace("MISSING", str(tmp_path / "missing.png")).replace("OUT", str(out))
+    words = words.replace("TMP", str(tmp_path))
     done = audio2img("--prompt", sine_file, *words.split())
     assert (done.code, done.out) == (2, "")
     assert re.search(BAD_FLAGS[flags], done.error)

@@ -69,6 +69,19 @@ def test_no_such_preset(name):
         read_preset(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [
+        ("puls", r"puls: no such preset .*did you mean pulse\?"),
+        ("mine.toml", "mine.toml: no such file; check"),
+        ("no/pulse", "no/pulse: no such file"),
+    ],
+)
+def test_a_preset_that_is_not_there(name, pattern):
+    with pytest.raises(ParameterError, match=f"--preset {pattern}"):
+        read_preset(name)
+
+
 def test_a_folder_is_none(tmp_path):
     with pytest.raises(ParameterError, match="cannot be read"):
         read_preset(str(tmp_path))

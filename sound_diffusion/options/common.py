@@ -38,11 +38,6 @@ from sound_diffusion.sound.features import FEATURES
 FEATURES_HELP = "; ".join(f"{feature.name}: {feature.description}" for feature in FEATURES.values())
 
 
-def is_file(path: Path) -> tuple[str, ...]:
-    """Check that a file is there."""
-    return () if path.is_file() else ("a file", "there is no such file")
-
-
 def vae_file(folder: Path) -> Path:
     """Return the file of weights of a VAE in a folder of diffusers; the folder itself where there is none."""
     chosen = chosen_weights(path.name for path in folder.iterdir())
@@ -84,7 +79,7 @@ scale_option = partial(
     model_option, None, "scale of classifier-free guidance (default: the model's)", "--scale"
 )
 fps_option = partial(picture_option, parse=fraction, label="{} frames a second (--fps)")
-_file_option = partial(model_option, metavar="FILE", check=is_file)
+_file_option = partial(model_option, metavar="FILE", reads="file")
 _pixels_option = partial(model_option, metavar="PIXELS", check=_is_size)
 _bytes_option = partial(option, group="model", decides="bytes")
 count_option = partial(picture_option, metavar="N", check=at_least(1))

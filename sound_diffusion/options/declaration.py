@@ -18,7 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from sound_diffusion.errors import ParameterError
+from sound_diffusion.errors import ParameterError, reason_of
 
 if typing.TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -55,6 +55,8 @@ class Option:
         All that it may be; empty where it may be anything.
     check : callable or None
         Says what is wrong with a value.
+    reads : {"file", "folder", ""}
+        What has to be there under the path that it names.
     label : str
         How messages name a value.
     decides : {"picture", "bytes", ""}
@@ -80,6 +82,7 @@ class Option:
     metavar: str = ""
     choices: tuple[str, ...] = ()
     check: Check | None = None
+    reads: str = ""
     label: str = ""
     decides: str = ""
     entry: str = ""
@@ -111,6 +114,8 @@ class Option:
                 f"unknown {self.name.replace('_', ' ')} {value!r} ({self.flag})",
                 f"one of {', '.join(self.choices)}",
             )
+        if self.reads:
+            check_there(value, self.reads, self.flag)
         if self.check is not None and (problem := self.check(value)):
             raise ParameterError(self.label.format(value), *problem)
 
@@ -195,6 +200,18 @@ def values_of(flag: str, words: Sequence[str]) -> list[str]:
 
 
 # --- checks, and readers of text
+
+
+def check_there(path: Path, kind: str, flag: str) -> None:
+    """Raise ParameterError unless the path that a flag names is one of a file, or of a folder."""
+    try:
+        is_there, is_folder = path.exists(), path.is_dir()
+    except OSError as error:
+        raise ParameterError(f"{flag} {path}: cannot be read ({reason_of(error)})", f"a {kind}") from error
+    if not is_there:
+        raise ParameterError(f"{flag} {path}: no such {kind}", remedy="check the path")
+    if is_folder != (kind == "folder"):
+        raise ParameterError(f"{flag} {path}: a {'folder' if is_folder else 'file'}", f"a {kind}")
 
 
 def at_least(lowest: float) -> Check:

@@ -21,7 +21,6 @@ from sound_diffusion.options.between import NEWER, PACE, BetweenFrames
 from sound_diffusion.options.common import (
     count_option,
     fps_option,
-    is_file,
     paths_option,
     picture_option,
     scale_option,
@@ -127,7 +126,7 @@ class FilmOptions(BetweenFrames):
         None,
         "numbers over time for formulas: CSV with the column seconds and one for each variable",
         metavar="FILE.csv",
-        check=is_file,
+        reads="file",
         group=CHANGE,
         since=NEWER,
     )

@@ -34,7 +34,9 @@ class PictureOptions(Options):
     script: ClassVar[str] = "audio2img.py"
 
     paths: tuple[Path, ...] = paths_option("sounds, or .npy embeddings", "--prompt")
-    recipe: Path | None = option(None, "print the command that makes it again", metavar="PICTURE")
+    recipe: Path | None = option(
+        None, "print the command that makes it again", metavar="PICTURE", reads="file"
+    )
     inspect: bool = option(False, "print statistics of sound and text instead")
     outdir: Path | None = option(
         None,

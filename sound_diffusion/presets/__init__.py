@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sound_diffusion.errors import ParameterError
+from sound_diffusion.errors import ParameterError, reason_of
+from sound_diffusion.formulas.expressions import nearest
 
 FOLDER = Path(__file__).parent
 LARGEST_PRESET = 1_000_000  # bytes
@@ -71,11 +72,15 @@ def read_preset(name: str) -> Preset:
         text = path.read_text(encoding="utf-8-sig")
         options = tomllib.loads(text)
     except FileNotFoundError:
+        if path.suffix == ".toml" or path.parent != Path():
+            raise ParameterError(f"--preset {name}: no such file", remedy="check the path") from None
         expected = f"one of {', '.join(preset_names())}, or a TOML file"
-        raise ParameterError(f"--preset {name}: no such preset", expected) from None
+        like = nearest(name, preset_names())
+        raise ParameterError(f"--preset {name}: no such preset", expected, like) from None
     except (OSError, ValueError, RecursionError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise ParameterError(f"--preset {name}: cannot be read ({reason})", "options in TOML") from None
+        raise ParameterError(
+            f"--preset {name}: cannot be read ({reason_of(error)})", "options in TOML"
+        ) from None
     description = options.pop("description", "")
     if not isinstance(description, str):
         raise ParameterError(f"--preset {name}: description = {description}", "a text")
