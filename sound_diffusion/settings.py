@@ -10,6 +10,8 @@ from sound_diffusion.errors import ParameterError
 from sound_diffusion.model.defaults import ModelDefaults
 from sound_diffusion.options import verify
 
+MOST_STEPS = 1000  # as many as a model has timesteps
+
 
 @dataclass(frozen=True)
 class PaintSettings:
@@ -89,12 +91,20 @@ def steps_to_run(settings: PaintSettings) -> int:
     if settings.strength > 0 and not gives_a_step(settings):
         raise ParameterError(
             f"strength {settings.strength} of {settings.steps} steps gives no step at all",
-            f"a strength of {math.ceil(1e4 / settings.steps) / 1e4:g} or more",
-            "raise --strength or --ddim_steps",
+            remedy=what_gives_a_step(settings.steps, settings.strength),
         )
     if settings.few_steps:
         return settings.steps if settings.strength > 0 else 0
     return int(settings.steps * settings.strength)
+
+
+def what_gives_a_step(steps: int, strength: float) -> str:
+    """Say which strength of that many steps, or how many steps of a strength above 0, give one to run."""
+    least = math.ceil(1e4 / steps) / 1e4
+    needed = math.ceil(1 / max(strength, 1 / (2 * MOST_STEPS)))
+    needed += needed * strength < 1  # as floats have it
+    words = f"use --strength {least:g} or more"
+    return words + (f", or --ddim_steps {needed} or more" if needed <= MOST_STEPS else "")
 
 
 def few_step_timesteps(settings: PaintSettings, count: int, most: int) -> list[int]:

@@ -1,11 +1,19 @@
 """Settings of painting: what they may be, and how many steps they run."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sound_diffusion.errors import ParameterError
-from sound_diffusion.settings import PaintSettings, few_step_timesteps, settings_for, steps_to_run
+from sound_diffusion.settings import (
+    PaintSettings,
+    few_step_timesteps,
+    settings_for,
+    steps_to_run,
+    what_gives_a_step,
+)
 
 SIZE = {"height": 64, "width": 64}
 
@@ -51,9 +59,24 @@ def test_strength_that_gives_no_step_says_which_would_do():
     for steps in range(2, 400):
         with pytest.raises(ParameterError, match="gives no step at all") as caught:
             steps_to_run(settings(steps=steps, strength=0.9 / steps))
-        proposed = float(caught.value.expected.split()[3])
-        assert steps_to_run(settings(steps=steps, strength=proposed)) == 1
-        assert proposed - 1 / steps < 1e-4
+        said = re.fullmatch(
+            r"use --strength (\S+) or more, or --ddim_steps (\d+) or more", caught.value.remedy
+        )
+        strength, more = float(said[1]), int(said[2])
+        assert steps_to_run(settings(steps=steps, strength=strength)) == 1
+        assert strength - 1 / steps < 1e-4
+        assert steps_to_run(settings(steps=more, strength=0.9 / steps)) == 1
+        assert int((more - 1) * 0.9 / steps) == 0
+
+
+@given(st.floats(0, 1, exclude_min=True, exclude_max=True))
+def test_the_least_steps_of_a_strength(strength):
+    said = re.search(r"--ddim_steps (\d+)", what_gives_a_step(1, strength))
+    if said is None:
+        assert int(1000 * strength) == 0
+    else:
+        assert int(int(said[1]) * strength) >= 1
+        assert int((int(said[1]) - 1) * strength) == 0
 
 
 @pytest.mark.parametrize(

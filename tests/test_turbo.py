@@ -1,10 +1,12 @@
 """Models that their scheduler shows to be made for one step."""
 
 import json
+import shutil
 
 import pytest
 
 from sound_diffusion.model.defaults import read_defaults
+from sound_diffusion.recipe import read_recipe
 
 TURBO = {"_class_name": "EulerAncestralDiscreteScheduler", "timestep_spacing": "trailing"}
 
@@ -26,3 +28,17 @@ def test_turbo_models_take_one_step(changes, steps, tmp_path):
     defaults = read_defaults(tmp_path)
     assert (defaults.steps, defaults.few_steps) == (steps, steps == 1)
     assert (defaults.sampler, defaults.guidance) == (("euler", 1.0) if steps == 1 else ("ddim", 7.5))
+
+
+@pytest.mark.parametrize("scheduler", [TURBO, {"_class_name": "LCMScheduler"}])
+def test_a_film_of_few_steps_runs_all_of_them(scheduler, make, tiny_model_folder, tmp_path):
+    folder = shutil.copytree(tiny_model_folder, tmp_path / "turbo")
+    (folder / "sound_diffusion.json").unlink()
+    path = folder / "scheduler" / "scheduler_config.json"
+    noise = {"prediction_type": "epsilon", "rescale_betas_zero_snr": False}
+    path.write_text(json.dumps(json.loads(path.read_text()) | noise | scheduler))
+    size = ("--H", 64, "--W", 64, "--scaling", "none")
+    code, _, err = make("--model", folder, "--fps", 4, "--ddim_steps", 2, *size)
+    assert (code, err) == (0, [])
+    recipe = read_recipe(tmp_path / "out" / "noise" / "frames" / "00001.png")
+    assert (recipe["steps"], recipe["strength"]) == (2, 0.4)

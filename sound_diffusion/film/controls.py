@@ -18,7 +18,7 @@ from sound_diffusion.formulas.prompts import PromptStep
 from sound_diffusion.formulas.schedules import Schedule
 from sound_diffusion.formulas.variables import TIME_VARIABLES, Series, Variables, no_beats, read_series
 from sound_diffusion.options.films import SCHEDULED, FilmOptions
-from sound_diffusion.settings import PaintSettings, gives_a_step
+from sound_diffusion.settings import PaintSettings, gives_a_step, what_gives_a_step
 from sound_diffusion.sound.description import Descriptors, describe_stream
 from sound_diffusion.sound.descriptors import DESCRIPTORS
 from sound_diffusion.sources import SoundSource
@@ -98,11 +98,11 @@ class Controls:
         painted_over = strengths if self.options.init_image is not None else strengths[1:]
         steps = settings.steps
         if painted_over.any() and not settings.few_steps and not (painted_over * steps >= 1).any():
+            highest = float(painted_over.max())
             raise ParameterError(
-                f"--strength {self.options.strength}: at most {painted_over.max():.4g}, "
-                f"of {steps} steps none",
-                f"{1 / steps:.4g} or more at some frame",
-                "raise --strength or --ddim_steps",
+                f"--strength {self.options.strength}: at most {highest:.4g}, of {steps} steps none",
+                "one at some frame",
+                what_gives_a_step(steps, highest),
             )
 
     def forgets_all(self, index: int) -> bool:
