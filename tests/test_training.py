@@ -244,7 +244,16 @@ def test_the_average_goes_on_where_a_checkpoint_left_it(tmp_path):
 def test_training_resumes_and_exports(work, tiny, monkeypatch, capsys):
     from diffusers import StableDiffusionPipeline
 
-    from training import autoencoder, distillation, export, hearing, latents, sharpness, tiny_autoencoder, unet
+    from training import (
+        autoencoder,
+        distillation,
+        export,
+        hearing,
+        latents,
+        sharpness,
+        tiny_autoencoder,
+        unet,
+    )
     from training.loop import LoopOptions
 
     sizes, shape = tiny
