@@ -154,10 +154,10 @@ def test_interrupted_while_the_film_is_encoded(make, monkeypatch):
 def test_a_failing_draft_does_not_stop_the_film(make, monkeypatch):
     encode = film_run.encode_film
 
-    def encode_unless_draft(film, path):
+    def encode_unless_draft(film, *where):
         if film.draft:
             raise VideoError("no room for a draft")
-        encode(film, path)
+        encode(film, *where)
 
     monkeypatch.setattr(film_run, "encode_film", encode_unless_draft)
     monkeypatch.setattr(film_run, "IN_PROGRESS_SECONDS", 0.0)
@@ -168,8 +168,8 @@ def test_the_film_so_far_can_be_watched(make, tmp_path, monkeypatch):
     encoded = []
     encode = film_run.encode_film
 
-    def spy(film, path):
-        encode(film, path)
+    def spy(film, path, *chunks):
+        encode(film, path, *chunks)
         encoded.append((path.name, film.n_frames, n_frames_in(path)))
 
     monkeypatch.setattr(film_run, "encode_film", spy)

@@ -16,6 +16,7 @@ import audio2img
 import audio2video
 from sound_diffusion.constants import SAMPLE_RATE
 from sound_diffusion.film import run as film_run
+from sound_diffusion.film import run_folder, video
 from sound_diffusion.locks import hold
 
 REPOSITORY = Path(__file__).parent.parent
@@ -62,6 +63,38 @@ def test_shards_make_the_film_of_one_process(flags, film, tmp_path):
     assert film(*flags, "--shard", "1/2")[:2] == (0, [path])
     assert frames_and_film(tmp_path / "out") == frames_and_film(tmp_path / "one")
     assert film(*flags, "--shard", "2/2")[:2] == (0, [path])  # it is there
+
+
+def test_whoever_comes_first_encodes_what_is_there(film, tmp_path, monkeypatch):
+    monkeypatch.setattr(video, "CHUNK", 2)
+    monkeypatch.setattr(run_folder, "CHUNK", 2)
+    assert film(*CUTS, outdir="one")[0] == 0
+    chunks = tmp_path / "out" / "noise" / "chunks"
+    assert film(*CUTS, "--shard", "1/2", "--quiet")[0] == 0
+    there = {path.name: path.stat().st_mtime_ns for path in chunks.iterdir()}
+    assert 0 < len(there) < 5
+    monkeypatch.setattr(film_run.RunFolder, "finish", lambda *_: None)  # what would remove them
+    assert film(*CUTS, "--shard", "2/2", "--quiet")[0] == 0
+    assert {name: (chunks / name).stat().st_mtime_ns for name in there} == there
+    assert (
+        frames_and_film(tmp_path / "out")["noise/noise.mp4"]
+        == frames_and_film(tmp_path / "one")["noise/noise.mp4"]
+    )
+
+
+def test_frames_that_are_painted_again_are_encoded_again(film, tmp_path, monkeypatch):
+    monkeypatch.setattr(video, "CHUNK", 2)
+    monkeypatch.setattr(run_folder, "CHUNK", 2)
+    assert film(*CUTS, outdir="one")[0] == 0
+    assert film(*CUTS, "--shard", "1/2", "--quiet")[0] == 0
+    folder = tmp_path / "out" / "noise"
+    painted = min((folder / "frames").iterdir())
+    first = folder / "chunks" / f"{int(painted.stem) // 2:05d}-libx264.mp4"
+    first.write_bytes(b"of other frames")
+    painted.unlink()
+    for shard in ("1/2", "2/2"):
+        assert film(*CUTS, "--shard", shard, "--quiet")[0] == 0
+    assert frames_and_film(tmp_path / "out") == frames_and_film(tmp_path / "one")
 
 
 def test_kept_colours_are_those_of_the_first_frame_in_every_shard(film, tmp_path):

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sound_diffusion.errors import ParameterError, VideoError
-from sound_diffusion.film.video import FILM_SUFFIXES, Film, SoundTrack, encode_film
+from sound_diffusion.film import video
+from sound_diffusion.film.video import FILM_SUFFIXES, Film, SoundTrack, chunks_of, encode_film
 from sound_diffusion.sound.audio import load_audio
 
 
@@ -91,6 +92,53 @@ def test_rates_are_kept(rate, make_frames, tmp_path):
     said, n_frames = describe(tmp_path / "film.mp4")
     assert n_frames == 7
     assert duration_of(said) == pytest.approx(float(7 / fps), abs=0.02)
+
+
+def times_of(path):
+    """Return when each frame of a film is shown, in seconds, and the mean red of each."""
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-i",
+        path,
+        "-map",
+        "0:v",
+        "-f",
+        "framecrc",
+        "-",
+    ]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    base = Fraction(re.search(r"#tb 0: (\S+)", said)[1])
+    times = [int(line.split(",")[2]) * base for line in said.splitlines() if not line.startswith("#")]
+    raw = [*command[:-3], "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    pixels = subprocess.run(raw, capture_output=True, check=True).stdout
+    return times, np.frombuffer(pixels, np.uint8).reshape(len(times), -1, 3)[:, :, 0].mean(1)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+@pytest.mark.parametrize("rate", ["12", "24000/1001"])
+def test_chunks_follow_each_other_in_time(rate, suffix, make_frames, sine_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(video, "CHUNK", 4)
+    fps, path = Fraction(rate), tmp_path / f"film{suffix}"
+    encode_film(Film(make_frames(11), 11, fps, SoundTrack(sine_file)), path)
+    times, red = times_of(path)
+    expected = [float(index / fps) for index in range(11)]
+    assert [float(time) for time in times] == pytest.approx(expected, abs=1e-3)  # what matroska can say
+    assert list(red) == sorted(red)
+
+
+def test_chunks_that_are_there_are_taken(make_frames, tmp_path, monkeypatch):
+    monkeypatch.setattr(video, "CHUNK", 2)
+    film, chunks = Film(make_frames(5), 5, Fraction(12)), tmp_path / "chunks"
+    encode_film(film, tmp_path / "one.mp4", chunks)
+    names = [*chunks_of(5, tmp_path / "one.mp4")]
+    assert names == ["00000-libx264.mp4", "00001-libx264.mp4", "00002-libx264.mp4"]
+    (chunks / names[1]).unlink()
+    made = (chunks / names[0]).stat().st_mtime_ns
+    encode_film(film, tmp_path / "two.mp4", chunks)
+    assert (chunks / names[0]).stat().st_mtime_ns == made
+    assert (tmp_path / "two.mp4").read_bytes() == (tmp_path / "one.mp4").read_bytes()
 
 
 def test_odd_sizes_are_padded(make_frames, tmp_path):

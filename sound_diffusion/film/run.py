@@ -13,14 +13,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sound_diffusion.errors import OutputError, VideoError
+from sound_diffusion.errors import OutputError, RunFolderError, VideoError
 from sound_diffusion.files import make_folder, write_atomically
 from sound_diffusion.film.controls import Controls
 from sound_diffusion.film.flashes import MOST_FLASHES, flashing_times
 from sound_diffusion.film.making import FrameMaker
 from sound_diffusion.film.run_folder import RunFolder
 from sound_diffusion.film.timeline import Timeline
-from sound_diffusion.film.video import Film, SoundTrack, encode_film
+from sound_diffusion.film.video import Film, SoundTrack, chunks_of, encode_chunk, encode_film
 from sound_diffusion.job import Job
 from sound_diffusion.locks import LOCK_NAME, hold
 from sound_diffusion.options import FilmOptions
@@ -60,7 +60,9 @@ class FilmRun:
 
         make_folder(self.folder.frames)
         n_frames = len(self.timeline)
-        there = set(range(n_frames)).difference(self.folder.missing(range(n_frames)))
+        absent = set(self.folder.missing(range(n_frames)))
+        self.folder.remove_chunks(absent)
+        there = set(range(n_frames)) - absent
         missing = self._own - there
         extend(bar(), len(self._own), len(self._own) - len(missing))
         if not missing:
@@ -92,6 +94,7 @@ class FilmRun:
             As for :meth:`RunFolder.finish`.
         """
         n_frames = len(self.timeline)
+        self._encode_chunks(path, film, wait=False)
         with hold(self.folder.path, wait=True, announce=False, name=FINISHING):
             if self.folder.film_entry() == film and path.exists():
                 return False
@@ -103,7 +106,8 @@ class FilmRun:
                 )  # fmt: skip
                 return False
             self.warn_of_flashes()
-            self.encode(path, n_frames)
+            self._encode_chunks(path, film, wait=True)
+            encode_film(self._film(n_frames), path, self.folder.chunks)
             self.save_contact_sheet()
             self.folder.finish(manifest, film)
             if not self.job.options.keep_frames:
@@ -131,20 +135,34 @@ class FilmRun:
                 "(--allow-flashing says that you know)", self.folder.path.name, MOST_FLASHES, shown,
             )  # fmt: skip
 
-    def encode(self, path: Path, n_frames: int, *, draft: bool = False) -> None:
-        """Make a film of the first frames."""
+    def _film(self, n_frames: int, *, draft: bool = False) -> Film:
+        """Return what goes into the film of the first frames."""
         options = self.job.options
         track = SoundTrack(self.sound.path, options.offset, options.duration) if options.audio else None
         comment = json.dumps(self.recipe, sort_keys=True, ensure_ascii=False)
         comment = comment.encode(errors="backslashreplace").decode()  # names that are no text, as JSON says
-        encode_film(Film(self.folder.frames, n_frames, self.timeline.shown_fps, track, comment, draft), path)
+        return Film(self.folder.frames, n_frames, self.timeline.shown_fps, track, comment, draft)
+
+    def _encode_chunks(self, path: Path, film: dict[str, Any], *, wait: bool) -> None:
+        """Encode the stretches whose frames are there, unless the film is done.
+
+        Without `wait`, those that another process encodes now are left to it.
+        """
+        for name, frames in chunks_of(len(self.timeline), path).items():
+            chunk = self.folder.chunks / name
+            if chunk.exists() or any(not self.folder.has(index) for index in frames):
+                continue
+            lock = hold(self.folder.path, wait=wait, announce=False, name=f"{LOCK_NAME}-{name}")
+            with contextlib.suppress(RunFolderError), lock:
+                if not chunk.exists() and self.folder.film_entry() != film:
+                    encode_chunk(self._film(len(self.timeline)), path, frames, chunk)
 
     def _encode_draft(self) -> None:
         """Make the film so far; that it fails is no reason to stop painting."""
         n_frames = len(self.timeline)
         done = next(self.folder.missing(range(n_frames)), n_frames)
         try:
-            self.encode(self.folder.in_progress, done, draft=True)
+            encode_film(self._film(done, draft=True), self.folder.in_progress)
         except (VideoError, OutputError) as error:
             logger.warning("%s", error)
 

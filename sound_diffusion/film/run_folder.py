@@ -15,7 +15,7 @@ import numpy as np
 from sound_diffusion.errors import OutputError, RunFolderError
 from sound_diffusion.files import make_folder, remove_file, write_array, write_atomically, write_png
 from sound_diffusion.film.flashes import relative_luminance
-from sound_diffusion.film.video import FILM_SUFFIXES
+from sound_diffusion.film.video import CHUNK, FILM_SUFFIXES
 from sound_diffusion.recipe import read_recipe
 from sound_diffusion.starting_pictures import load_picture
 from sound_diffusion.typing import FloatArray
@@ -76,6 +76,11 @@ class RunFolder:
         """File of the latents of a frame, in the format of NumPy."""
         return self.path / "latents" / f"{index:05d}.npy"
 
+    @property
+    def chunks(self) -> Path:
+        """Folder of stretches of the film that are encoded already."""
+        return self.path / "chunks"
+
     def film_entry(self) -> dict[str, Any] | None:
         """Return what :meth:`finish` wrote, if the film was finished."""
         film: dict[str, Any] | None = (self.read_manifest() or {}).get("film")
@@ -104,8 +109,8 @@ class RunFolder:
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Folders of the frames, and of what they are made with."""
-        return self.frames, self.latents(0).parent, self.trials
+        """Folders of the frames, and of what they are made with and become."""
+        return self.frames, self.latents(0).parent, self.trials, self.chunks
 
     @property
     def has_frames(self) -> bool:
@@ -132,6 +137,12 @@ class RunFolder:
                 return noted
         return relative_luminance(load_picture(self.frame(index)))
 
+    def remove_chunks(self, missing: Iterable[int]) -> None:
+        """Remove the encoded stretches of frames that are missing: these will be others."""
+        for number in {index // CHUNK for index in missing}:
+            for path in self.chunks.glob(f"{number:05d}-*"):
+                remove_file(path)
+
     def save_latents(self, index: int, latents: FloatArray) -> None:
         """Save the latents of a frame, of any shape."""
         make_folder(self.latents(index).parent)
@@ -150,7 +161,8 @@ class RunFolder:
         with contextlib.suppress(OSError):  # a player may hold it open
             self.in_progress.unlink(missing_ok=True)
         self.write_manifest({**manifest, "film": film})
-        _remove_files(self.latents(0).parent)
+        for folder in (self.latents(0).parent, self.chunks):
+            _remove_files(folder)
 
     def read_manifest(self) -> dict[str, Any] | None:
         """Return what says which request the frames belong to; None where nothing does."""
