@@ -18,8 +18,9 @@ from typing import Any, Generic, NoReturn, TypeVar
 from sound_diffusion.errors import FailedInputsError, ParameterError, SoundDiffusionError
 from sound_diffusion.formulas.expressions import nearest
 from sound_diffusion.installation import as_typed
-from sound_diffusion.options import SCRIPTS, Option, Options, options_of
+from sound_diffusion.options import SCRIPTS, Option, Options, options_of, path_flag
 from sound_diffusion.options.declaration import FORMULA, check_needs
+from sound_diffusion.options.reading import read_text
 from sound_diffusion.processes import Processes, join, warn_of_lone_launch
 from sound_diffusion.streams import (
     EXIT_INTERRUPTED,
@@ -76,8 +77,8 @@ class Parser(argparse.ArgumentParser, Generic[AnyOptions]):
     def _meant(self, word: str) -> str:
         """Say which flag a wrong word may have meant: one like it, or that of the inputs for a file."""
         if not word.startswith("-"):
-            flag = next(option.flag for option in options_of(self.declared) if option.many)
-            return f" (write {flag} {word})" if Path(word).exists() else ""
+            flag = path_flag(self.declared)
+            return f" (write {flag} {word})" if flag and Path(word).exists() else ""
         like = nearest(word, list(self._option_string_actions))
         return f" ({like})" if like else ""
 
@@ -98,9 +99,9 @@ class Parser(argparse.ArgumentParser, Generic[AnyOptions]):
         """Raise ParameterError instead of printing the usage and leaving the process."""
         # As from a glob: `--prompt *.wav` in a folder that has a `-intro.wav`.
         dashed = next((word for word in self._words if word.startswith("-") and Path(word).is_file()), None)
-        if dashed is None:
+        flag = path_flag(self.declared)
+        if dashed is None or not flag:
             raise ParameterError(message, remedy=f"see {self.prog} --help")
-        flag = next(option.flag for option in options_of(self.declared) if option.many)
         raise ParameterError(
             f"{dashed}: a file whose name begins with a dash is taken for a flag",
             remedy=f"write ./{dashed} or {flag}={dashed}",
@@ -134,19 +135,12 @@ def _add_flags(group: Any, option: Option) -> None:
 
 
 def _reader(option: Option) -> Callable[[str], Any]:
-    """Let argparse name the flag beside what is wrong with its text; choices may be in any case."""
-    choices = {choice.casefold(): choice for choice in option.choices}
+    """Let argparse name the flag beside what is wrong with its text."""
 
     @functools.wraps(option.kind)
     def read(text: str) -> Any:
-        if not text.strip() and not option.may_be_empty:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is empty (expected {option.metavar}, or no {option.flag} at all)"
-            )
-        if choices:
-            return choices.get(text.casefold(), text)
         try:
-            return option.kind(text)
+            return read_text(option, text)
         except ParameterError as error:
             raise argparse.ArgumentTypeError(str(error).removeprefix(option.flag).lstrip(": ")) from error
 

@@ -37,7 +37,7 @@ Output = TypeVar("Output")
 
 
 def find_sounds(
-    paths: Iterable[Path], folder: Path | None = None, list_file: Path | None = None
+    paths: Iterable[Path], folder: Path | None = None, list_file: Path | None = None, *, flag: str = ""
 ) -> list[Path]:
     """Gather sounds from the command line, a folder and a list.
 
@@ -49,6 +49,8 @@ def find_sounds(
         Its files with the suffix of a sound, in alphabetical order. A warning counts those that are left out.
     list_file : Path, optional
         A text file with a path on each line.
+    flag : str
+        That of `paths`.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def find_sounds(
             ) from error
         sounds += [Path(line.strip()) for line in lines if line.strip()]
     if not sounds:
-        raise ParameterError("no sound was given", "the path of at least one")
+        raise ParameterError("no sound was given", f"{flag} and the path of at least one".lstrip())
     return sounds
 
 

@@ -71,7 +71,8 @@ class Job(Generic[AnyOptions]):
             If the options and the model do not go together, or the picture to start from cannot be read.
         """
         check_place(options.folder)
-        defaults = read_defaults(find_model(options.model).path)
+        location = find_model(options.model)
+        defaults = read_defaults(location.path)
         options = options.with_declared(defaults)
         wanted = {name: getattr(options, name) for name in PAINTED if hasattr(options, name)}
         scheduled = {name: value for name, value in wanted.items() if isinstance(value, Schedule)}
@@ -80,8 +81,8 @@ class Job(Generic[AnyOptions]):
         n_steps = steps_to_run(settings) if over_pictures else settings.steps
         for bend in options.bend:
             bend.check(n_steps)
-        if options.texts and not reads_text(find_model(options.model).path):
-            raise cannot_read(options.model, options.texts[0][:50])
+        if options.texts and not reads_text(location.path):
+            raise cannot_read(location.name, options.texts[0][:50])
         if options.negative_prompt and settings.guidance <= 1 and "guidance" not in scheduled:
             logger.warning(
                 "--negative-prompt does nothing with --scale %g (above 1 it does)", settings.guidance

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sound_diffusion.bending import Bend
-from sound_diffusion.errors import OutputError, ParameterError, SoundDiffusionError, reason_of, shorten
+from sound_diffusion.errors import OutputError, ParameterError, SoundDiffusionError, shorten
 from sound_diffusion.formulas.prompts import PromptSchedule
 from sound_diffusion.formulas.schedules import Schedule
 from sound_diffusion.installation import as_typed
 from sound_diffusion.model.find import CHECKPOINT_SUFFIXES, find_model
 from sound_diffusion.options import FilmOptions, Options, PictureOptions, all_options, options_of
 from sound_diffusion.sound.audio import hash_file
+from sound_diffusion.starting_pictures import why_unreadable
 
 if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
@@ -205,7 +206,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
             text = picture.info.get(RECIPE_KEY)
         recipe = json.loads(text) if text else None
     except (OSError, ValueError, SyntaxError) as error:
-        raise OutputError(f"{path}: cannot be read ({reason_of(error)})", OURS, exit_code=2) from error
+        raise OutputError(f"{path}: cannot be read ({why_unreadable(error)})", OURS, exit_code=2) from error
     if not isinstance(recipe, dict):
         raise OutputError(f"{path}: carries no recipe", OURS, exit_code=2)
     return recipe

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from sound_diffusion.files import run_name, text_name
 from sound_diffusion.inputs import find_sounds
 from sound_diffusion.model.defaults import ModelDefaults
-from sound_diffusion.options import MATRIX_SUFFIX, Options, PictureOptions
+from sound_diffusion.options import MATRIX_SUFFIX, Options, PictureOptions, path_flag
 from sound_diffusion.recipe import file_entries
 from sound_diffusion.sound.audio import check_sound_file, load_audio, stream_audio
 from sound_diffusion.sound.embeddings import check_embedding, load_embedding
@@ -117,7 +117,7 @@ def find_sources(options: PictureOptions) -> list[Source]:
     """Gather what the options name, at least one; words alone where there are words and nothing else."""
     if options.words_alone:
         return [TextSource(options)]
-    paths = find_sounds(options.paths, options.input_folder, options.from_file)
+    paths = find_sounds(options.paths, options.input_folder, options.from_file, flag=path_flag(type(options)))
     return [
         MatrixSource(path, options) if path.suffix.lower() == MATRIX_SUFFIX else SoundSource(path, options)
         for path in paths

@@ -51,8 +51,15 @@ def load_picture(path: Path) -> Image.Image:
         raise
     except Exception as error:  # Pillow's many formats have no error in common
         raise ParameterError(
-            f"picture {path}: cannot be read ({reason_of(error)})", "a PNG, JPEG or WebP file"
+            f"picture {path}: cannot be read ({why_unreadable(error)})", "a PNG, JPEG or WebP file"
         ) from error
+
+
+def why_unreadable(error: Exception) -> str:
+    """Say in one line why a picture cannot be read, without its path."""
+    from PIL import UnidentifiedImageError
+
+    return "not a picture" if isinstance(error, UnidentifiedImageError) else reason_of(error)
 
 
 def as_rgb(picture: Image.Image, name: str = "picture") -> Image.Image:

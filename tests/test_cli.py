@@ -16,7 +16,7 @@ from sound_diffusion.errors import (
     PaintingError,
     ParameterError,
 )
-from sound_diffusion.options import SCRIPTS, FilmOptions, PictureOptions, options_of
+from sound_diffusion.options import SCRIPTS, FilmOptions, LiveOptions, PictureOptions, options_of
 from sound_diffusion.progress import extend, progress_bar
 
 
@@ -61,6 +61,13 @@ def test_values_are_left_alone(parser):
         (["--n_sample", "3"], r"unrecognized arguments: --n_sample 3 \(did you mean --n_samples\?\)"),
         (["--device", "tpu"], "tpu"),
         (["--fps=12"], r"unrecognized arguments: --fps=12 \(a flag of audio2video.py and audio2live.py\)"),
+        (["--seed", "ten"], r"--seed: 'ten' \(expected a whole number\)"),
+        (["--text-weight", "0,5"], r"--text-weight: '0,5' \(expected a point, 0.5\)"),
+        (["--offset", "1:30"], r"--offset: '1:30' \(expected a number of seconds, such as 12.5\)"),
+        (
+            ["--scheduler", "DPM"],
+            r"--scheduler: 'DPM' \(expected one of .*\); did you mean dpm\+\+\?",
+        ),
         (["--batch_size", "2"], "--batch_size 2 .a flag of audio2video.py"),
     ],
 )
@@ -76,7 +83,7 @@ def test_an_empty_text_is_no_path_and_no_name(script, text):
     flags = [option.flag for option in options_of(script) if option.kind in (str, Path)]
     assert {"--outdir", "--model", "--init-img"} <= set(flags)
     for flag in set(flags) - {"--textprompt", "--negative-prompt", "--textpromptend"}:
-        with pytest.raises(ParameterError, match=f"argument {flag}.*: {text!r}|argument {flag}.*choice"):
+        with pytest.raises(ParameterError, match=f"argument {flag}.*: '{text}?'"):
             Parser(script).read([flag, text])
     assert Parser(script).read(["--negative-prompt", text]).negative_prompt == text
 
@@ -90,6 +97,14 @@ def test_a_preset_of_no_name():
 def test_choices_in_any_case():
     read = Parser(FilmOptions).read(["--color-coherence", "lab", "--feature=MFCC", "--mode", "Img2Img"])
     assert (read.color_coherence, read.feature, read.mode) == ("LAB", "mfcc", "img2img")
+
+
+def test_a_file_for_a_script_that_takes_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.wav", "-a.wav"):
+        Path(name).touch()
+        with pytest.raises(ParameterError, match=f"unrecognized arguments: {name}; see"):
+            Parser(LiveOptions).read([name])
 
 
 def test_a_file_without_a_flag_is_told_its_flag(parser, tmp_path):

@@ -224,7 +224,7 @@ BAD_FLAGS = {
     "--init-img START --strength nan": "strength nan",
     "--init-img START --strength 0.2": "no step at all.*0.25 or more",
     "--init-img MISSING": "--init-img .*missing.png: no such file; check the path",
-    "--init-img SOUND": "sine.wav.*cannot be read",
+    "--init-img SOUND": "sine.wav: cannot be read .not a picture.",
     "--offset -1": "offset -1",
     "--offset nan": "offset nan",
     "--offset 3": "offset 3.0 s is past the end.*2.000 s",
@@ -251,6 +251,7 @@ BAD_FLAGS = {
     "--from-file SOUND": "cannot be read",
     "--recipe MISSING": "--recipe .*missing.png: no such file; check the path",
     "--recipe START": "no recipe",
+    "--recipe SOUND": "sine.wav: cannot be read .not a picture.",
 }
 
 
@@ -286,7 +287,7 @@ def test_scaling_that_needs_a_text_encoder(audio2img, sine_file, out):
 def test_no_sound_at_all(audio2img):
     done = audio2img()
     assert done.code == 2
-    assert "no sound was given" in done.error
+    assert "no sound was given (expected --prompt and the path of at least one)" in done.error
 
 
 def test_recipe_of_another_program(audio2img, tmp_path):

@@ -20,7 +20,7 @@ from sound_diffusion.inputs import each_input, find_sounds
 from sound_diffusion.job import Job
 from sound_diffusion.model.defaults import read_defaults
 from sound_diffusion.model.find import find_model
-from sound_diffusion.options import FilmOptions, options_of
+from sound_diffusion.options import FilmOptions, options_of, path_flag
 from sound_diffusion.options.films import SCHEDULED
 from sound_diffusion.plots import plot_schedules, sound_overview
 from sound_diffusion.presets import read_preset
@@ -47,7 +47,7 @@ def describe_films(options: FilmOptions) -> Iterator[str]:
             options.paths or options.input_folder or options.from_file
         ):
             return
-    paths = find_sounds(options.paths, options.input_folder, options.from_file)
+    paths = find_sounds(options.paths, options.input_folder, options.from_file, flag=path_flag(type(options)))
     # What is only printed may be for another program: whether this model could paint it does not matter.
     if options.describe:
         own = Job.plan(options).options

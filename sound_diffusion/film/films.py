@@ -16,7 +16,7 @@ from sound_diffusion.film.timeline import timeline_of
 from sound_diffusion.film.video import FILM_SUFFIXES
 from sound_diffusion.inputs import each_input, find_sounds
 from sound_diffusion.job import Job
-from sound_diffusion.options import FilmOptions
+from sound_diffusion.options import FilmOptions, path_flag
 from sound_diffusion.progress import ProgressBar, progress_bar
 from sound_diffusion.recipe import versions
 from sound_diffusion.sources import SoundSource
@@ -43,7 +43,7 @@ def make_films(options: FilmOptions) -> Iterator[Path]:
     KeyboardInterrupt
         With the number of frames that are done.
     """
-    paths = find_sounds(options.paths, options.input_folder, options.from_file)
+    paths = find_sounds(options.paths, options.input_folder, options.from_file, flag=path_flag(type(options)))
     _check(options, paths)
     check_controls(options)
     job = Job.plan(options)

@@ -262,7 +262,7 @@ def _split(text: str) -> Iterator[list[str]]:
                 yield entry
                 entry = []
     if depth:
-        raise ParameterError(f"{shorten(text)!r}, where {depth} ( are not closed", "a ) for every (")
+        raise ParameterError(f"{depth} ( are not closed", "a ) for every (")
     last = text[start:].strip()
     if last or entry or not start:  # a comma at the end is none too many
         yield [*entry, last]

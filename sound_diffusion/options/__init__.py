@@ -14,6 +14,11 @@ from sound_diffusion.options.pictures import PictureOptions as PictureOptions
 SCRIPTS: tuple[type[Options], ...] = (PictureOptions, FilmOptions, LiveOptions)
 
 
+def path_flag(declared: type[Options]) -> str:
+    """Return the flag of the sounds that a script works on; empty where it takes none."""
+    return next((each.flag for each in options_of(declared) if each.name == "paths"), "")
+
+
 def verify(**values: Any) -> None:
     """Raise ParameterError unless every value, by the name of its option, is one that the option may have."""
     declared = all_options()
