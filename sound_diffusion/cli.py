@@ -15,7 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
-from sound_diffusion.errors import FailedInputsError, ParameterError, SoundDiffusionError
+from sound_diffusion import __version__
+from sound_diffusion.errors import FailedInputsError, OutOfMemoryError, ParameterError, SoundDiffusionError
 from sound_diffusion.formulas.expressions import nearest
 from sound_diffusion.installation import as_typed
 from sound_diffusion.options import SCRIPTS, Option, Options, options_of, path_flag
@@ -50,6 +51,7 @@ class Parser(argparse.ArgumentParser, Generic[AnyOptions]):
             formatter_class=HelpFormatter,
             allow_abbrev=False,
         )
+        self.add_argument("--version", action="version", version=f"Sound Diffusion {__version__}")
         self.declared = declared
         self._words: list[str] = []
         formulas = (each.flags for each in options_of(declared) if each.metavar == FORMULA)
@@ -75,11 +77,16 @@ class Parser(argparse.ArgumentParser, Generic[AnyOptions]):
         return options
 
     def _meant(self, word: str) -> str:
-        """Say which flag a wrong word may have meant: one like it, or that of the inputs for a file."""
+        """Say which flag a wrong word may have meant: by what it sets, by its spelling, or that of a file."""
         if not word.startswith("-"):
             flag = path_flag(self.declared)
             return f" (write {flag} {word})" if flag and Path(word).exists() else ""
-        like = nearest(word, list(self._option_string_actions))
+        bare = _dashed(word).lstrip("-").lower()
+        declared = options_of(self.declared)
+        named = [each.flag for each in declared if bare in (_dashed(each.name), each.entry)]
+        within = [flag for each in declared for flag in each.flags if len(bare) > 2 and bare in _dashed(flag)]
+        flags = named or within
+        like = f"did you mean {flags[0]}?" if flags else nearest(word, list(self._option_string_actions))
         return f" ({like})" if like else ""
 
     def _as_declared(self, words: Sequence[str]) -> list[str]:
@@ -97,6 +104,7 @@ class Parser(argparse.ArgumentParser, Generic[AnyOptions]):
 
     def error(self, message: str) -> NoReturn:
         """Raise ParameterError instead of printing the usage and leaving the process."""
+        message = message.replace("ignored explicit argument", "it takes no value, and was given")
         # As from a glob: `--prompt *.wav` in a folder that has a `-intro.wav`.
         dashed = next((word for word in self._words if word.startswith("-") and Path(word).is_file()), None)
         flag = path_flag(self.declared)
@@ -231,7 +239,7 @@ def _report_interruption(prog: str, processes: Processes, words: str = "") -> in
 def _read(parser: Parser[AnyOptions], words: Sequence[str], results: Results) -> AnyOptions:
     try:
         return parser.read(parser.declared.expand(words))
-    except SystemExit:  # --help has been printed, maybe not to its end
+    except SystemExit:  # --help or --version has been printed, maybe not to its end
         results.write()
         results.check()
         raise
@@ -248,6 +256,8 @@ def _report_error(prog: str, error: Exception, processes: Processes) -> int:
     """Write an error to stderr and return its exit status."""
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # of whatever flag
         error = ParameterError(f"{error.filename}: {error.strerror}", "the path of a file")
+    if isinstance(error, MemoryError):
+        error = OutOfMemoryError("the memory of this machine does not suffice", remedy="ask for less at once")
     if not isinstance(error, SoundDiffusionError):
         _report(prog, f"{type(error).__name__}: {error} (a defect of the program; --debug shows where)")
         return 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sound_diffusion import inputs
+from sound_diffusion import __version__, inputs
 from sound_diffusion.cli import Parser, run
 from sound_diffusion.errors import (
     AudioError,
@@ -68,6 +68,11 @@ def test_values_are_left_alone(parser):
             ["--scheduler", "DPM"],
             r"--scheduler: 'DPM' \(expected one of .*\); did you mean dpm\+\+\?",
         ),
+        (["--guidance", "3"], r"--guidance 3 \(did you mean --scale\?\)"),
+        (["--height", "64"], r"--height 64 \(did you mean --H\?\)"),
+        (["--eta", "1"], r"--eta 1 \(did you mean --ddim_eta\?\)"),
+        (["--sound", "a.wav"], r"\(did you mean --prompt\?\)"),
+        (["--quiet=yes"], "--quiet: it takes no value, and was given 'yes'"),
         (["--batch_size", "2"], "--batch_size 2 .a flag of audio2video.py"),
     ],
 )
@@ -92,6 +97,17 @@ def test_a_preset_of_no_name():
     words = ["--preset", ""]
     with pytest.raises(ParameterError, match="argument --preset: '' is empty"):
         Parser(FilmOptions).read(FilmOptions.expand(words))
+
+
+def test_the_next_flag_is_not_the_name_of_a_preset():
+    words = ["--preset", "--quiet"]
+    with pytest.raises(ParameterError, match="--preset: expected one argument"):
+        Parser(FilmOptions).read(FilmOptions.expand(words))
+
+
+def test_what_is_needed_is_told_by_its_choices():
+    with pytest.raises(ParameterError, match=r"--color-coherence LAB\|HSV\|RGB as well"):
+        Parser(FilmOptions).read(["--color-strength", "0.5"])
 
 
 def test_choices_in_any_case():
@@ -155,6 +171,7 @@ def failing(error):
         (ParameterError("height 65", "a multiple of 8"), 2, "height 65 (expected a multiple of 8)"),
         (PaintingError("NaN"), 1, "NaN"),
         (OSError(errno.ENAMETOOLONG, "File name too long", "xx"), 2, "xx: File name too long"),
+        (MemoryError(), 1, "error: the memory of this machine does not suffice; ask for less"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (
             RuntimeError("boom\nmore"),
@@ -188,6 +205,13 @@ def test_debug_shows_the_traceback():
 def test_done(capsys):
     assert run_script(lambda args: iter(["a", "b"])) == 0
     assert capsys.readouterr() == ("a\nb\n", "")
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as caught:
+        run_script(failing(None), "--version")
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"Sound Diffusion {__version__}\n"
 
 
 def test_help_leaves_with_status_0(capsys):

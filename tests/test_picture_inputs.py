@@ -207,6 +207,8 @@ BAD_FLAGS = {
     "--n_samples 0": "--n_samples 0.*at least 1",
     "--n_samples -3": "--n_samples -3",
     "--n_samples 1000000000000000000000": "seed",
+    "--n_samples 100000000": "100000000 pictures .*at most 1000000",
+    "--n_samples 2000 --n_iter 2000": "4000000 pictures .*at most 1000000",
     "--n_iter 0": "--n_iter 0",
     "--ddim_steps 0": "0 steps",
     "--ddim_eta 1.5": "eta 1.5",

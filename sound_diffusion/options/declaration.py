@@ -96,6 +96,11 @@ class Option:
         return self.flags[0]
 
     @property
+    def takes(self) -> str:
+        """What messages say that it takes."""
+        return "|".join(choice for choice in self.choices if choice != self.default) or self.metavar
+
+    @property
     def is_file(self) -> bool:
         """Whether it names a file, which a recipe knows by its contents."""
         return self.kind is Path and not self.many
@@ -185,7 +190,7 @@ def check_needs(values: DataclassInstance) -> None:
             needed = [declared[name] for name in names.split("|") if name in declared]
             lacking = needed and all(getattr(values, other.name) == other.default for other in needed)
             if value != each.default and lacking:
-                either = " or ".join(f"{other.flag} {other.metavar}" for other in needed)
+                either = " or ".join(f"{other.flag} {other.takes}" for other in needed)
                 raise ParameterError(f"{each.flag} {value} alone", f"{either} as well")
 
 
@@ -195,7 +200,8 @@ def values_of(flag: str, words: Sequence[str]) -> list[str]:
     for number, word in enumerate(words):
         name, equals, value = word.partition("=")
         if name == flag:
-            values.append(value if equals else "".join(words[number + 1 : number + 2]))
+            following = "".join(words[number + 1 : number + 2])
+            values.append(value if equals else "" if following.startswith("--") else following)
     return [value for value in values if value]
 
 

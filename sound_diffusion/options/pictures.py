@@ -21,6 +21,7 @@ from sound_diffusion.options.common import (
 from sound_diffusion.options.declaration import finite, option, within
 
 MATRIX_SUFFIX = ".npy"
+MOST_PICTURES = 1_000_000  # of a sound
 
 
 def _ends_in_npy(path: Path) -> tuple[str, ...]:
@@ -67,6 +68,8 @@ class PictureOptions(Options):
         last = self.seed + self.n_samples * (1 if self.fixed_code else self.n_iter) - 1
         if last > LARGEST_SEED:
             raise ParameterError(f"the last seed {last}", f"at most {LARGEST_SEED}")
+        if (count := self.n_samples * self.n_iter) > MOST_PICTURES:
+            raise ParameterError(f"{count} pictures (--n_samples, --n_iter)", f"at most {MOST_PICTURES}")
         if self.skip_save and self.skip_grid and self.save_embedding is None:
             raise ParameterError("--skip_save with --skip_grid: nothing is saved", "one of them")
         if self.plot and self.skip_save:
