@@ -31,6 +31,7 @@ from sound_diffusion.streams import (
     prepare_streams,
 )
 
+WRONG_PATHS = {errno.ENAMETOOLONG: "the path of a file", errno.EACCES: "a path that may be read"}
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
@@ -254,8 +255,8 @@ def _write_beside_bar(results: Results, line: str) -> None:
 
 def _report_error(prog: str, error: Exception, processes: Processes) -> int:
     """Write an error to stderr and return its exit status."""
-    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # of whatever flag
-        error = ParameterError(f"{error.filename}: {error.strerror}", "the path of a file")
+    if isinstance(error, OSError) and error.filename and error.errno in WRONG_PATHS:  # of whatever flag
+        error = ParameterError(f"{error.filename}: {error.strerror}", WRONG_PATHS[error.errno])
     if isinstance(error, MemoryError):
         error = OutOfMemoryError("the memory of this machine does not suffice", remedy="ask for less at once")
     if not isinstance(error, SoundDiffusionError):

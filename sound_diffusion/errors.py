@@ -25,7 +25,7 @@ class SoundDiffusionError(Exception):
     ----------
     exit_code : int
         Exit status of a script that ends with this error: 1, something failed while running;
-        2, the request or its input is wrong.
+        2, the request or its input is wrong, or names a place that cannot be read or written.
     """
 
     exit_code = 1

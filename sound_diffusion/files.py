@@ -220,9 +220,7 @@ def output_error(path: Path, error: OSError | ValueError, flag: str = "") -> Out
     """
     number = getattr(error, "errno", None) or 0
     remedies = {errno.ENOSPC: "free some space", errno.ENAMETOOLONG: "choose a shorter name"}
-    remedy = (
-        f"choose another {flag}, or check its permissions" if flag else "check --outdir and its permissions"
-    )
+    remedy = f"choose another {flag}, or check" if flag else "check --outdir and"
     return OutputError(
         f"{flag} {path}: cannot be written ({reason_of(error)})".lstrip(),
         remedy=remedies.get(number, f"{remedy} its permissions"),

@@ -172,6 +172,11 @@ def failing(error):
         (PaintingError("NaN"), 1, "NaN"),
         (OSError(errno.ENAMETOOLONG, "File name too long", "xx"), 2, "xx: File name too long"),
         (MemoryError(), 1, "error: the memory of this machine does not suffice; ask for less"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "xx"),
+            2,
+            "xx: Permission denied (expected a path",
+        ),
         (KeyboardInterrupt(), 130, "interrupted"),
         (
             RuntimeError("boom\nmore"),

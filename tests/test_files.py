@@ -180,7 +180,9 @@ def test_folder_that_cannot_be(tmp_path):
     (tmp_path / "file").touch()
     for use in (make_folder, check_place):
         for folder in (tmp_path / "file", tmp_path / "file" / "sub"):
-            with pytest.raises(OutputError, match=r"\(Not a directory\).*--outdir") as caught:
+            with pytest.raises(
+                OutputError, match=r"\(Not a directory\).*--outdir.*(and|check) its perm"
+            ) as caught:
                 use(folder)
             assert caught.value.exit_code == 2
     with pytest.raises(OutputError) as caught, write_atomically(tmp_path / "file" / "a.bin"):
@@ -215,9 +217,11 @@ def test_the_status_says_whether_the_place_was_wrong(number, exit_code, tmp_path
 
 
 def test_a_folder_where_a_file_should_be(tmp_path):
-    with pytest.raises(OutputError, match=r"--stats .*Is a directory.*another --stats") as caught:
+    with pytest.raises(OutputError) as caught:
         check_name(tmp_path, "--stats")
     assert caught.value.exit_code == 2
+    said = "cannot be written (Is a directory); choose another --stats, or check its permissions"
+    assert str(caught.value) == f"--stats {tmp_path}: {said}"
 
 
 def test_a_drive_that_only_reads(tmp_path, monkeypatch):

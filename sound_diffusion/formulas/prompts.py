@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sound_diffusion.errors import ParameterError, shorten
+from sound_diffusion.errors import ParameterError, reason_of, shorten
 from sound_diffusion.formulas.positions import Position, check_ascending, parse_position
 from sound_diffusion.formulas.variables import Variables
 
@@ -164,7 +164,7 @@ def _read(source: str) -> str:
             return Path(source).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise ParameterError(
-            f"--prompts {shorten(source)}: cannot be read ({error})", "text in UTF-8"
+            f"--prompts {shorten(source)}: cannot be read ({reason_of(error)})", "text in UTF-8"
         ) from None
     if is_line and ":" not in source and not source.lstrip().startswith("{"):
         raise ParameterError(

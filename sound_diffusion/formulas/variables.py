@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sound_diffusion.errors import ParameterError
+from sound_diffusion.errors import ParameterError, reason_of
 from sound_diffusion.formulas.functions import FUNCTIONS
 from sound_diffusion.typing import DoubleArray
 
@@ -176,7 +176,7 @@ def _read_rows(path: Path) -> list[list[str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.reader(file, strict=True, skipinitialspace=True))
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
+        reason = reason_of(error)
         raise ParameterError(f"--series {path}: cannot be read ({reason})", "a CSV file in UTF-8") from None
     while rows and not rows[-1]:
         rows.pop()
