@@ -441,6 +441,12 @@ class TestDescriptions:
         assert outcome.out.count(":(") == 24
         assert not (tmp_path / "out").exists()
 
+    def test_no_sound_for_an_export_beside_a_preset(self, capsys):
+        assert audio2video.main(["--preset", "pulse", "--describe", "--export-schedule", "strength"]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert "no sound was given (expected --path and" in err
+
     def test_a_description_and_an_export(self, film, tiny_model_folder, model_loads, tmp_path):
         flags = ("--strength", "0.2 + 0.5*onset", "--export-schedule")
         outcome = film(tiny_model_folder, "--describe", *flags, "Strength")

@@ -41,13 +41,15 @@ def describe_films(options: FilmOptions) -> Iterator[str]:
         Of the file of the preset where one is described; the path of every file; the keyframes that are
         wanted, which by themselves take no model.
     """
-    if options.preset is not None and options.describe:
-        yield from read_preset(options.preset).text.splitlines()
-        if options.export_schedule is None and not (
-            options.paths or options.input_folder or options.from_file
-        ):
-            return
-    paths = find_sounds(options.paths, options.input_folder, options.from_file, flag=path_flag(type(options)))
+    preset = options.preset if options.describe else None
+    lines = [] if preset is None else read_preset(preset).text.splitlines()
+    has_sounds = options.paths or options.input_folder or options.from_file
+    if lines and not has_sounds and options.export_schedule is None:
+        yield from lines
+        return
+    flag = path_flag(type(options))
+    paths = find_sounds(options.paths, options.input_folder, options.from_file, flag=flag)
+    yield from lines
     # What is only printed may be for another program: whether this model could paint it does not matter.
     if options.describe:
         own = Job.plan(options).options
