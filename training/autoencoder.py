@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from safetensors.torch import load_file
 from torch.nn import functional
 
 from training import dataset
-from training.loop import Clock, LoopOptions, Step, fit, load_average, make_accelerator
+from training.loop import Clock, LoopOptions, Step, fit, load_average, make_accelerator, take_over
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ def train(
     options : AutoencoderOptions, optional
         Size and loss.
     begin : Path, optional
-        A model folder whose weights training begins with.
+        A model folder whose weights training begins with, as far as they fit.
 
     Returns
     -------
@@ -149,7 +148,7 @@ def train(
     torch.manual_seed(0)
     model = build(options)
     if begin is not None:
-        model.load_state_dict(load_file(begin / "vae" / "diffusion_pytorch_model.safetensors"))
+        take_over(model, begin / "vae")
     model.to(accelerator.device)
 
     def start(clock: Clock) -> Step:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from diffusers.training_utils import EMAModel
+from safetensors.torch import load_file
 
 Step = Callable[["Clock"], tuple[torch.Tensor, torch.Tensor]]
 
@@ -139,6 +140,13 @@ def load_average(path: Path, model: torch.nn.Module) -> int:
         for weight, average in zip(model.parameters(), state["average"], strict=True):
             weight.copy_(average)
     return int(state["steps"])
+
+
+def take_over(model: torch.nn.Module, folder: Path) -> None:
+    """Give a model the weights of a folder of diffusers where both have one of the same name and shape."""
+    there, own = load_file(folder / "diffusion_pytorch_model.safetensors"), model.state_dict()
+    fitting = {name: there[name] for name in own if name in there and there[name].shape == own[name].shape}
+    model.load_state_dict(own | fitting)
 
 
 def make_accelerator() -> Accelerator:

@@ -1,27 +1,24 @@
 """The small autoencoder: the same latents as the large one's, at an eighth of its cost.
 
 Its decoder is taught from what the large one has made of the pictures, so that a painter of latents need not
-know which of the two decodes them; what was painted in few steps it sharpens. Its encoder is held near those
-latents, and beyond that looks for the ones from which its own decoder gives the picture back best.
+know which of the two decodes them. Its encoder is held near those latents, and beyond that looks for the ones
+from which its own decoder gives the picture back best.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
 from diffusers import AutoencoderTiny
-from safetensors.torch import load_file
 from torch.nn import functional
 
 from training import autoencoder, dataset
 from training.autoencoder import AutoencoderOptions
 from training.examples import latents_of
-from training.loop import Clock, LoopOptions, Step, fit, load_average, make_accelerator
-from training.sharpness import PAINTED
+from training.loop import Clock, LoopOptions, Step, fit, load_average, make_accelerator, take_over
 
 PIXELS = 8  # a side of what one latent stands for
 
@@ -52,7 +49,7 @@ class TinyOptions:
     decoder_blocks: tuple[int, ...] = (4, 4, 2, 0)
     encoder_blocks: tuple[int, ...] = (0, 0, 4, 5)
     crop: int = 16
-    nearness: float = 0.1
+    nearness: float = 0.05
     edge: int = 2
     shards: int = 24
 
@@ -72,35 +69,22 @@ class Crops:
 
     Parameters
     ----------
-    pictures : np.ndarray [shape=(n, 256, 256, 3), dtype=uint8]
-    latents : np.ndarray [shape=(n, 4, 32, 32)]
+    folder : Path
+        Work folder with `shards/` and `latents/`.
     options : TinyOptions
     seed : sequence of int
         Of what is drawn.
     """
 
-    def __init__(self, pictures: np.ndarray, latents: np.ndarray, options: TinyOptions, seed: list[int]):
-        self.pictures, self.latents = pictures, latents
+    def __init__(self, folder: Path, options: TinyOptions, seed: list[int]):
+        shards = [shard for shard in dataset.shards(folder / "shards") if latents_of(shard).exists()]
+        shards = shards[-options.shards :]
+        self.pictures = dataset.load(shards, "pictures")
+        self.latents = np.concatenate([np.load(latents_of(shard)) for shard in shards])
         self.side, self.edge = options.crop, options.edge
         self.rng = np.random.default_rng(seed)
 
-    @classmethod
-    def rendered(cls, folder: Path, options: TinyOptions, seed: list[int]) -> Self:
-        """Draw from the rendered pictures of a work folder, and the large autoencoder's latents of them."""
-        shards = [shard for shard in dataset.shards(folder / "shards") if latents_of(shard).exists()]
-        shards = shards[-options.shards :]
-        latents = np.concatenate([np.load(latents_of(shard)) for shard in shards])
-        return cls(dataset.load(shards, "pictures"), latents, options, seed)
-
-    @classmethod
-    def painted(cls, folder: Path, options: TinyOptions, seed: list[int]) -> Self:
-        """Draw from the painted latents of a work folder, and their sharpened pictures."""
-        shards = dataset.shards(folder / PAINTED)[-options.shards :]
-        return cls(dataset.load(shards, "pictures"), dataset.load(shards, "latents"), options, seed)
-
-    def draw(
-        self, count: int, device: torch.device | str = "cpu"
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def draw(self, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Return pictures, their latents, and which latents can be told from the crop alone.
 
         Returns
@@ -126,9 +110,7 @@ class Crops:
             told.append(np.outer(self._inside(top), self._inside(left))[None])
         turns, mirror = (int(self.rng.integers(n)) for n in (4, 2))
         parts = autoencoder.to_tensor(np.stack(pictures)), np.stack(latents), np.stack(told)
-        x, z, seen = (
-            autoencoder.turned(torch.as_tensor(part).float().to(device), turns, mirror) for part in parts
-        )
+        x, z, seen = (autoencoder.turned(torch.as_tensor(part).float(), turns, mirror) for part in parts)
         return x, z, seen
 
     def _inside(self, start: int) -> np.ndarray:
@@ -140,32 +122,18 @@ class Crops:
 
 
 def loss_of(
-    model: AutoencoderTiny,
-    rendered: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-    painted: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
-    nearness: float,
+    model: AutoencoderTiny, x: torch.Tensor, z: torch.Tensor, told: torch.Tensor, nearness: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the loss of decoding latents and of encoding pictures, and the PSNR there and back for the log.
 
     What the encoder makes of a crop's rim is replaced by the latents themselves before it is decoded.
     """
-    x, z, told = rendered
-    sharp, soft, _ = painted
     own = model.encoder(x)
     encoding = functional.mse_loss(own * told, z * told)
-    decoded = model.decoder(torch.cat([z, soft, torch.lerp(z, own, told)]))
-    of_latents, there_and_back = decoded[: -len(x)], decoded[-len(x) :]
-    decoding, _ = autoencoder.decoding_loss(of_latents, torch.cat([x, sharp]), AutoencoderOptions())
+    of_latents, there_and_back = model.decoder(torch.cat([z, torch.lerp(z, own, told)])).chunk(2)
+    decoding, _ = autoencoder.decoding_loss(of_latents, x, AutoencoderOptions())
     round_trip, psnr = autoencoder.decoding_loss(there_and_back, x, AutoencoderOptions())
     return decoding + round_trip + nearness * encoding, psnr
-
-
-def begin_with(model: AutoencoderTiny, folder: Path) -> None:
-    """Take over the weights of a model folder's autoencoder where both have one of the same size."""
-    own = model.state_dict()
-    there = load_file(folder / "vae" / "diffusion_pytorch_model.safetensors")
-    fits = {name: there[name] for name in own if name in there and there[name].shape == own[name].shape}
-    model.load_state_dict(own | fits)
 
 
 def train(
@@ -176,13 +144,13 @@ def train(
     Parameters
     ----------
     folder : Path
-        Work folder: `shards/`, `latents/`, `painted/`, and where `tiny_autoencoder.pt` is kept.
+        Work folder: `shards/`, `latents/`, and where `tiny_autoencoder.pt` is kept.
     loop : LoopOptions
         Time, rate and batch.
     options : TinyOptions, optional
         Size of the network.
     begin : Path, optional
-        A model folder whose weights training begins with.
+        A model folder whose weights training begins with, as far as they fit.
 
     Returns
     -------
@@ -194,16 +162,15 @@ def train(
     torch.manual_seed(0)
     model = build(options)
     if begin is not None:
-        begin_with(model, begin)
+        take_over(model, begin / "vae")
     model.to(accelerator.device)
 
     def start(clock: Clock) -> Step:
-        seed = [clock.steps, accelerator.process_index]
-        kinds = [Crops.rendered(folder, options, seed), Crops.painted(folder, options, seed)]
+        crops = Crops(folder, options, [clock.steps, accelerator.process_index])
 
         def step(clock: Clock) -> tuple[torch.Tensor, torch.Tensor]:
-            rendered, painted = (kind.draw(loop.batch // 2, accelerator.device) for kind in kinds)
-            return loss_of(model, rendered, painted, options.nearness)
+            x, z, told = (part.to(accelerator.device) for part in crops.draw(loop.batch))
+            return loss_of(model, x, z, told, options.nearness)
 
         return step
 

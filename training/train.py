@@ -13,10 +13,10 @@ from pathlib import Path
 
 import torch
 
-from training import autoencoder, dataset, distillation, export, latents, sharpness, tiny_autoencoder, unet
+from training import autoencoder, dataset, distillation, export, latents, tiny_autoencoder, unet
 from training.loop import LoopOptions, make_accelerator
 
-# Of the time; latents, the paths of distillation and what is painted for sharpness take what is left.
+# Of the time; the latents and the paths of distillation take what is left.
 SHARES = {
     "shards": 0.17,
     "sounds": 0.02,
@@ -90,12 +90,11 @@ def main(argv: list[str] | None = None) -> None:
     if options.begin is None:
         unet.train_ear(options.work, LoopOptions(minutes["ear"], rate=1.5e-3, batch=batch))
     unet.train(options.work, LoopOptions(minutes["unet"], rate=1e-3, batch=batch), begin=options.begin)
+    loop = LoopOptions(minutes["tiny_autoencoder"], rate=3e-3, batch=amounts["tiny_autoencoder"])
+    tiny_autoencoder.train(options.work, loop, begin=options.begin)
     paths = options.paths or amounts["paths"]
     distillation.follow_paths(options.work, paths, batch=amounts["paths_at_once"])
     distillation.train(options.work, LoopOptions(minutes["few_step"], rate=3e-4, batch=batch, ema=0.99))
-    sharpness.paint_shards(options.work, most=tiny_autoencoder.TinyOptions().shards)
-    loop = LoopOptions(minutes["tiny_autoencoder"], rate=3e-3, batch=amounts["tiny_autoencoder"])
-    tiny_autoencoder.train(options.work, loop)
     if first:
         print(export.export(options.work, options.model))
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
-from safetensors.torch import load_file
 from torch.nn import functional
 
 from sound_diffusion.model.mirrored import mirrored
@@ -22,7 +21,7 @@ from sound_diffusion.model.picture_language import GROUPS
 from sound_diffusion.model.sound_encoder import SOUND_ENCODER, SoundEncoder
 from training import dataset
 from training.examples import Examples
-from training.loop import Clock, LoopOptions, Step, fit, load_average, make_accelerator
+from training.loop import Clock, LoopOptions, Step, fit, load_average, make_accelerator, take_over
 
 TARGETS = sum(GROUPS)
 
@@ -151,12 +150,6 @@ def make_scheduler() -> DDIMScheduler:
     )
 
 
-def begin_with(painter: Painter, model: Path) -> None:
-    """Give a painter the weights of a trained model folder; what that does not have stays as it is."""
-    for part, folder in ((painter.unet, "unet"), (painter.encoder, SOUND_ENCODER)):
-        part.load_state_dict(load_file(model / folder / "diffusion_pytorch_model.safetensors"), strict=False)
-
-
 @torch.no_grad()
 def speak_up(encoder: SoundEncoder, folder: Path) -> None:
     """Let a new encoder say what it is told as strongly as the rows say what they are, at random at first.
@@ -269,7 +262,8 @@ def train(
     accelerator = make_accelerator()
     model = Painter(options)
     if begin is not None:
-        begin_with(model, begin)
+        take_over(model.unet, begin / "unet")
+        take_over(model.encoder, begin / SOUND_ENCODER)
     elif (folder / "ear.pt").exists():
         load_average(folder / "ear.pt", model)
     speak_up(model.encoder, folder)
