@@ -98,13 +98,8 @@ def encode_pictures(
     with computing(model), _vae(model) as vae:
         # split keeps the order of the channels in memory, which decides the last bits.
         each_picture = pixels.to(model.device, vae.dtype).split(1)
-        encoded = [vae.encode(picture) for picture in each_picture]
-        # Tiny autoencoders give the latents themselves.
-        samples = [
-            each.latents if hasattr(each, "latents") else each.latent_dist.sample(generator)
-            for each, generator in zip(encoded, seeded(seeds), strict=True)
-        ]
-        latents = torch.cat(samples)
+        each = zip(each_picture, seeded(seeds), strict=True)
+        latents = torch.cat([model.encode_pixels(vae, picture, generator) for picture, generator in each])
         if model.is_xl:
             latents = latents.to(model.dtype)
         mean, deviation = _statistics(model, latents)

@@ -123,6 +123,28 @@ class Model:
 
         return torch.from_numpy(embeddings)
 
+    def encode_pixels(self, vae: Any, pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Encode a picture by an autoencoder of this model's.
+
+        Parameters
+        ----------
+        vae : diffusers.AutoencoderKL or diffusers.AutoencoderTiny
+        pixels : torch.Tensor [shape=(1, 3, height, width)]
+            In [-1, 1].
+        generator : torch.Generator
+            A VAE gives a distribution, from which a sample is drawn.
+
+        Returns
+        -------
+        latents : torch.Tensor [shape=(1, 4, height / 8, width / 8)]
+            As the autoencoder has them: neither scaled nor shifted.
+        """
+        encoded = vae.encode(pixels)
+        # Tiny autoencoders give the latents themselves.
+        is_tiny = hasattr(encoded, "latents")
+        latents: torch.Tensor = encoded.latents if is_tiny else encoded.latent_dist.sample(generator)
+        return latents
+
     def pooled_prompt(self, prompt: str) -> FloatArray | None:
         """Return the pooled embedding of a prompt, (pooled width,) float32; None but for XL."""
         if not self.is_xl:
