@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 from sound_diffusion.model.find import Location
-from sound_diffusion.model.light_autoencoder import LightAutoencoder
 from sound_diffusion.model.light_pipeline import LightPipeline
 from sound_diffusion.model.mirrored import mirrored_pipeline, mirrored_scheduler
 from sound_diffusion.model.model import Model
 from sound_diffusion.model.onnx_runtime import take_over
+from sound_diffusion.model.pipelines import is_tiny
 from sound_diffusion.model.sound_encoder import SOUND_ENCODER, SoundEncoder, load_sound_encoder
 from sound_diffusion.typing import FloatArray
 
@@ -50,9 +50,9 @@ class CymaticsModel(Model):
         Peleg 1991), which takes a third of the squared error away.
         """
         latents = super().encode_pixels(vae, pixels, generator)
-        if not isinstance(vae, LightAutoencoder):
+        if not is_tiny(vae):
             return latents
-        [back] = vae.decode(latents)
+        [back] = vae.decode(latents, return_dict=False)
         return latents + latents - super().encode_pixels(vae, back, generator)
 
     def pipeline_class(self, task: str, *, mirrored: bool = True) -> Any:

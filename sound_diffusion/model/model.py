@@ -13,7 +13,7 @@ import numpy as np
 from sound_diffusion.constants import N_ROWS
 from sound_diffusion.errors import ModelError, ParameterError
 from sound_diffusion.model.defaults import SAMPLERS, ModelDefaults
-from sound_diffusion.model.pipelines import from_embeddings, from_noisy_latents
+from sound_diffusion.model.pipelines import from_embeddings, from_noisy_latents, is_tiny
 from sound_diffusion.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -140,9 +140,7 @@ class Model:
             As the autoencoder has them: neither scaled nor shifted.
         """
         encoded = vae.encode(pixels)
-        # Tiny autoencoders give the latents themselves.
-        is_tiny = hasattr(encoded, "latents")
-        latents: torch.Tensor = encoded.latents if is_tiny else encoded.latent_dist.sample(generator)
+        latents: torch.Tensor = encoded.latents if is_tiny(vae) else encoded.latent_dist.sample(generator)
         return latents
 
     def pooled_prompt(self, prompt: str) -> FloatArray | None:

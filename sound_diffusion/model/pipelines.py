@@ -45,3 +45,8 @@ def from_embeddings(pipeline_class: Any) -> Any:
             return tuple(options.get(name) for name in names)
 
     return FromEmbeddings
+
+
+def is_tiny(vae: Any) -> bool:
+    """Say whether an autoencoder gives latents themselves, and no distribution of them: AutoencoderTiny."""
+    return "latent_magnitude" in vae.config
