@@ -39,6 +39,7 @@ from sound_diffusion.film.path import features_at
 from sound_diffusion.film.timeline import Timeline
 from sound_diffusion.latents import decode_latents, encode_pictures, latent_noise
 from sound_diffusion.model.find import find_model
+from sound_diffusion.model.folders import read_index
 from sound_diffusion.model.model import Model
 from sound_diffusion.painting import paint_latents
 from sound_diffusion.settings import settings_for
@@ -125,8 +126,8 @@ def plain(options: argparse.Namespace, model: Model, pipeline: StableDiffusionIm
 
 def parts(options: argparse.Namespace, model: Model) -> dict[str, Callable[[], object]]:
     """Return what a frame is made of, each to be called by itself."""
-    film = {name: value for name, value in model.defaults.film.items() if name in ("steps", "strength")}
-    settings = settings_for(model.defaults, **film)
+    # The strength of a film may be a formula; of few steps, each takes as long at any.
+    settings = settings_for(model.defaults, steps=model.defaults.film.get("steps"), strength=0.7)
     y = sd.load_audio(options.sound, offset=OFFSET, duration=1 / FPS)
     embedding = embeddings_of(model, y)[0]
     noise = latent_noise(model, [0], settings)
@@ -182,7 +183,8 @@ def main(argv: list[str] | None = None) -> None:
     model = sd.load_model(options.model, device="cpu")
     slow = sd.load_model(options.slow_model or options.model, device="cpu", runtime="torch")
     folder = find_model(options.slow_model or options.model).path
-    pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(folder, requires_safety_checker=False)
+    absent = {part: None for part, (_, class_name) in read_index(folder).items() if class_name is None}
+    pipeline = StableDiffusionImg2ImgPipeline.from_pretrained(folder, requires_safety_checker=False, **absent)
     pipeline.set_progress_bar_config(disable=True)
     costs: dict[str, list[Cost]] = {"plain diffusers": [], f"sound_diffusion ({model.runtime})": []}
     with load(processors() if options.busy else 0):

@@ -5,7 +5,7 @@
 Films in frames of their own (``--mode txt2img``), and chained films that are cut every two seconds. Every
 process has one thread to compute with. Left to itself, it uses a core and a half, since it hears and saves
 in threads beside the one that paints; so one process is also kept to a core, beside two shards with a core
-each. Start-up is part of the time, and so is putting the film together, which one process does: the more
+each. Start-up is part of the time, and so is joining the film, which one process does: the more
 frames, the less the first counts. On a machine that other programs use as well, compare the time of the
 processors: that of the busiest process is what the clock would show if nobody else had its core. At last one
 of two is killed in the middle, and its command repeated.
