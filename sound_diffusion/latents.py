@@ -212,9 +212,9 @@ def _to_picture(pixels: torch.Tensor, name: str, model: Model) -> Image.Image:
     import torch
     from PIL import Image
 
-    if not pixels.isfinite().all():
+    if not pixels.sum(dtype=torch.float32).isfinite():  # as soon as one of them is not
         remedy = "use --precision full" if model.precision != "full" else "lower --scale or change --scaling"
         raise PaintingError(f"the picture of {name} holds NaN", "finite pixels", remedy)
     # Rounded where they are: a byte each has to be fetched from a GPU.
-    rounded = (pixels.float() * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous()
+    rounded = pixels.float().mul(255).round_().to(torch.uint8).permute(1, 2, 0).contiguous()
     return Image.fromarray(rounded.cpu().numpy())

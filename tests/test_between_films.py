@@ -258,7 +258,7 @@ def test_bends_that_change_nothing_give_the_same_pixels(make, tmp_path):
         ((*KEYS, "--interpolate", "10"), "--interpolate 10 of a film of 9 frames"),
         ((*KEYS, "--interpolate", "9", "--loop"), "--interpolate 9 of a film of 9 frames"),
         (("--interpolate", "3"), "--cadence"),
-        ((*KEYS, "--spacing", "smooth"), "choose from"),
+        ((*KEYS, "--spacing", "smooth"), "one of time, even, music"),
         (("--mode", "txt2img", "--spacing", "even"), "--interpolate N as well"),
         ((*KEYS, "--pace", "onset"), "--spacing music as well"),
         ((*KEYS, "--spacing", "music", "--pace", "onset - 2"), "of at least 0"),

@@ -92,14 +92,16 @@ class _Decoder(torch.nn.Module):
 
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
         pixels: torch.Tensor = self.layers(torch.tanh(latents / 3) * 3)
-        return pixels.mul(2).sub(1)
+        return pixels.mul_(2).sub_(1)
 
 
 class _Block(torch.nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         layers = [torch.nn.Conv2d(width, width, 3, padding=1) for _ in range(3)]
-        self.conv = torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1], torch.nn.ReLU(), layers[2])
+        self.conv = torch.nn.Sequential(
+            layers[0], torch.nn.ReLU(inplace=True), layers[1], torch.nn.ReLU(inplace=True), layers[2]
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.relu(self.conv(x) + x)
+        return torch.nn.functional.relu(self.conv(x) + x, inplace=True)
