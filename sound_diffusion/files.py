@@ -35,7 +35,7 @@ WRONG_PLACES = {
 }
 PICTURE_NUMBER = re.compile(r"(\d{5,})\.png")
 COMPRESSION = {"compress_level": 1, "compress_type": zlib.Z_HUFFMAN_ONLY}
-"""Of PNG: what its filters leave of a picture hardly repeats, so that looking for repetitions is lost time."""
+"""Of PNG: what its filters leave of a picture hardly repeats, so that to look for repetitions is in vain."""
 
 
 def run_name(path: Path) -> str:
