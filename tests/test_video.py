@@ -141,6 +141,17 @@ def test_chunks_that_are_there_are_taken(make_frames, tmp_path, monkeypatch):
     assert (tmp_path / "two.mp4").read_bytes() == (tmp_path / "one.mp4").read_bytes()
 
 
+def test_a_damaged_chunk_is_made_again(make_frames, tmp_path):
+    film, chunks = Film(make_frames(3), 3, Fraction(12)), tmp_path / "chunks"
+    encode_film(film, tmp_path / "one.mp4", chunks)
+    [name] = chunks_of(3, tmp_path / "one.mp4")
+    (chunks / name).write_bytes(b"half of a film")
+    with pytest.raises(VideoError, match="the same command tries again"):
+        encode_film(film, tmp_path / "two.mp4", chunks)
+    encode_film(film, tmp_path / "two.mp4", chunks)
+    assert (tmp_path / "two.mp4").read_bytes() == (tmp_path / "one.mp4").read_bytes()
+
+
 def test_odd_sizes_are_padded(make_frames, tmp_path):
     encode_film(Film(make_frames(3, (33, 17)), 3, Fraction(5)), tmp_path / "film.mp4")
     said, _ = describe(tmp_path / "film.mp4")

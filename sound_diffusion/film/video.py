@@ -172,7 +172,12 @@ def encode_film(film: Film, path: Path, chunks: Path | None = None) -> None:
                 pictures = [*_chunks_input(film, path, folder), *heard]
                 output += ["-c:v", "copy"]
         output += [*CONTAINERS[suffix], "-frames:v", str(n_frames), str(temporary.resolve())]
-        _run_ffmpeg([*pictures, *output], film, path, n_frames, sound, folder)
+        try:
+            _run_ffmpeg([*pictures, *output], film, path, n_frames, sound, folder)
+        except VideoError:
+            for name in chunks_of(film.n_frames, path):  # one of them may be damaged
+                (folder / name).unlink(missing_ok=True)
+            raise
 
 
 def _gif_frames(film: Film) -> str:
