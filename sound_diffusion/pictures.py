@@ -71,8 +71,7 @@ def paint_pictures(options: PictureOptions) -> Iterator[Path]:
 
 def paint_source(source: Source, job: PictureJob, bar: ProgressBar) -> Iterator[Path]:
     """Paint one source, and save its pictures; yield the path of every file."""
-    options, entries = job.options, source.entries(job.defaults)
-    recipe = job.recipe | entries
+    options, recipe = job.options, job.recipe | source.entries(job.defaults)
     folder = options.folder / source.name
     there = _painted(folder, recipe, options) if options.skip_existing else {}
     missing = [[seed for seed in seeds if seed not in there] for seeds in options.batches()]
