@@ -4,8 +4,8 @@
         [--only spacing loops cadence walks] [--films FOLDER] [--model auto] [--flags FLAGS]
 
 A visible step is the mean absolute difference between consecutive frames, of 255. Each film is made by
-audio2video; those that are in --films already are not made again, and cadence is timed with new ones, by
-the time of the processors, since a clock tells more of what else a machine does.
+audio2video; those that are in --films already are not made again, and cadence is timed with new ones: by the
+clock, for a machine that does nothing else, and by the time of the processors, for any.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ STEADY = "examples/sine_100hz.wav"
 
 
 class Cost(NamedTuple):
-    """Processor seconds of a frame: of all threads, and of the one that paints or the others, what is more.
+    """Seconds of a frame: by the clock, of all threads, of the one that paints or the others, what is more.
 
-    On two processors that nobody else uses, a frame takes about as long as the second says.
+    On two processors that nobody else uses the clock says about what the third says, and the encoding.
     """
 
+    clock: float
     all_threads: float
     slower: float
 
@@ -81,15 +82,15 @@ class Films:
         return np.stack(pictures), took
 
     def cost(self, name: str, *flags: str) -> Cost:
-        """Return the processor time of a frame: of those by which a film is longer than its first second."""
+        """Return what a frame takes, of those by which a film is longer than its first second."""
         spent, lengths = [], []
         for more in ((), ("--duration", "1")):
             began = time.process_time(), time.thread_time()
-            film, _took = self.make(f"{name}{' short' * bool(more)}", *flags, *more, again=True)
-            spent.append((time.process_time() - began[0], time.thread_time() - began[1]))
+            film, took = self.make(f"{name}{' short' * bool(more)}", *flags, *more, again=True)
+            spent.append((took, time.process_time() - began[0], time.thread_time() - began[1]))
             lengths.append(len(film))
-        whole, painting = (np.subtract(*spent) / np.subtract(*lengths)).tolist()
-        return Cost(whole, max(painting, whole - painting))
+        clock, whole, painting = (np.subtract(*spent) / np.subtract(*lengths)).tolist()
+        return Cost(clock, whole, max(painting, whole - painting))
 
     def _frames(self, name: str) -> list[Path]:
         return sorted((self._folder / name / Path(self._args.sound).stem / "frames").glob("[0-9]*.png"))
@@ -151,17 +152,18 @@ def measure_cadence(films: Films, args: argparse.Namespace) -> None:
         for (mode, cadence), flags in kinds.items():
             costs[mode, cadence].append(films.cost(f"{mode} {cadence}", *flags))
     print(
-        f"{'':<12} {'ms, all threads':>16} {'the slower':>11} {'times as fast':>14} {'error':>6} {'step':>5}"
+        f"{'':<12} {'ms by the clock':>16} {'all threads':>12} {'the slower':>11} {'times as fast':>15} "
+        f"{'error':>6} {'step':>5}"
     )
     for mode, cadence in kinds:
         [film, each] = [films.make(f"{mode} {number}", *kinds[mode, number])[0] for number in (cadence, 1)]
         between = [index for index in range(len(film) - 1) if index % cadence]
         error = np.abs(film[between].astype(int) - each[between]).mean() if between else 0.0
         [cost, once] = [Cost.median(costs[mode, number]) for number in (cadence, 1)]
-        times = f"{once.all_threads / cost.all_threads:.2f} {once.slower / cost.slower:.2f}"
+        times = " ".join(f"{before / now:.2f}" for before, now in zip(once, cost, strict=True))
         print(
-            f"{f'{mode}, {cadence}':<12} {1000 * cost.all_threads:16.0f} {1000 * cost.slower:11.0f} "
-            f"{times:>14} {error:6.1f} {steps_of(film).mean():4.1f}",
+            f"{f'{mode}, {cadence}':<12} {1000 * cost.clock:16.1f} {1000 * cost.all_threads:12.1f} "
+            f"{1000 * cost.slower:11.1f} {times:>15} {error:6.1f} {steps_of(film).mean():5.1f}",
             flush=True,
         )
 

@@ -130,11 +130,12 @@ def decode_latents(model: Model, latents: torch.Tensor, seeds: Sequence[Seed] = 
         If a picture has NaN in it.
     """
     pipeline = model.pipeline
-    with computing(model), _vae(model) as vae:
+    with computing(model, decoding=True), _vae(model) as vae:
         latents = latents.to(model.device)
         mean, deviation = _statistics(model, latents)
         latents = latents * deviation / vae.config.scaling_factor + mean
-        decoded = vae.decode(latents.to(vae.dtype), return_dict=False)[0]
+        # In float32 at once: bfloat16 would round what follows once more.
+        decoded = vae.decode(latents.to(vae.dtype), return_dict=False)[0].float()
         flagged = None
         if getattr(pipeline, "safety_checker", None) is not None:
             decoded, flagged = pipeline.run_safety_checker(decoded, model.device, model.dtype)
@@ -158,12 +159,13 @@ def fit_picture(image: Image.Image, settings: PaintSettings) -> Image.Image:
 
 
 @contextlib.contextmanager
-def computing(model: Model) -> Iterator[None]:
+def computing(model: Model, *, decoding: bool = False) -> Iterator[None]:
     """Compute with the networks of a model, in its precision, and say what helps where memory lacks."""
     import torch
 
     # On a GPU the weights themselves are float16; on a CPU bfloat16 arithmetic is what can be faster.
-    enabled = model.precision == "autocast" and model.device == "cpu"
+    in_bfloat16 = model.precision == "autocast" or (model.precision == "mixed" and decoding)
+    enabled = in_bfloat16 and model.device == "cpu"
     try:
         with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
             yield

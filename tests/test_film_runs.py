@@ -36,6 +36,7 @@ def test_an_interrupted_film_goes_on(flags, make, tmp_path, monkeypatch):
 
 def test_frames_of_another_precision_are_named(make, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
+        patched.setattr(models, "cpu_precision", lambda n_parameters: "full")
         interrupt_after(patched, 3, KeyboardInterrupt())
         make("--fps", 10)
     assert recipes.read_recipe(tmp_path / "out/noise/frames/00002.png")["precision"] == "full"

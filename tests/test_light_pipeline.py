@@ -12,6 +12,7 @@ from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, U
 
 from sound_diffusion.latents import decode_latents, encode_pictures
 from sound_diffusion.model import light_pipeline
+from sound_diffusion.model.light_autoencoder import LightAutoencoder
 from sound_diffusion.model.light_pipeline import LightPipeline, load_light_pipeline
 from sound_diffusion.model.load import load_model
 from sound_diffusion.painting import paint_latents
@@ -114,6 +115,22 @@ def test_the_bits_are_those_of_diffusers(chosen, light, plain):
         else:
             assert torch.equal(ours, theirs)
             assert ours.stride() == theirs.stride()
+
+
+@pytest.mark.parametrize("size", [(64, 64), (72, 40), (8, 16)])
+def test_a_last_stage_without_blocks_is_folded(size):
+    """Nothing changes but the last bits, at the edges either."""
+    torch.manual_seed(0)
+    vae = AutoencoderTiny(decoder_block_out_channels=(4,) * 4, num_decoder_blocks=(1, 1, 1, 0)).eval()
+    light = LightAutoencoder(vae.config)
+    light.load_state_dict(vae.state_dict())
+    latents = torch.randn(2, 4, size[0] // 8, size[1] // 8)
+    with torch.inference_mode():
+        expected = vae.decode(latents).sample
+        light.decoder.fold()
+        [pixels] = light.decode(latents)
+    torch.testing.assert_close(pixels, expected, rtol=0, atol=1e-5)
+    assert len(light.decoder.layers) == len(vae.decoder.layers) - 2
 
 
 def test_other_networks_are_left_to_diffusers(folder, tmp_path):

@@ -48,7 +48,7 @@ def test_without_it_torch_computes(there):
 @pytest.mark.skipif(not INSTALLED, reason="ONNX Runtime is not installed")
 def test_it_paints_what_torch_paints(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    by_torch = load_model("cymatics", device="cpu", runtime="torch")
+    by_torch = load_model("cymatics", device="cpu", runtime="torch", precision="full")
     embedding = np.abs(np.random.default_rng(0).normal(size=(77, by_torch.width))).astype(np.float32)
     for _ in range(2):  # the second reads what the first has written
         by_onnx = load_model("cymatics", device="cpu", runtime="onnx")

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from sound_diffusion.errors import ParameterError
 from sound_diffusion.model import load as loading
 from sound_diffusion.model.defaults import ModelDefaults
 from sound_diffusion.model.load import load_model
@@ -17,12 +18,14 @@ NATIVE = {"avx512_f": True, "avx512_bf16": True, "amx_bf16": False}
     [
         (NATIVE, 860_000_000, "autocast"),
         ({"amx_bf16": True}, 860_000_000, "autocast"),
-        (NATIVE, 12_000_000, "full"),
+        (NATIVE, 12_000_000, "mixed"),
         ({"avx512_f": True, "avx512_bf16": False}, 860_000_000, "full"),
         ({"neon": True}, 860_000_000, "full"),
     ],
 )
-def test_bfloat16_is_for_large_models_where_the_cpu_has_it(capabilities, n_parameters, expected, monkeypatch):
+def test_bfloat16_is_for_cpus_that_have_it_and_painting_with_it_for_large_models(
+    capabilities, n_parameters, expected, monkeypatch
+):
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities)
     assert loading.cpu_precision(n_parameters) == expected
 
@@ -38,7 +41,7 @@ def test_auto_precision_on_a_cpu(tiny_model_folder, is_native, monkeypatch):
         return load_model(str(tiny_model_folder), device="cpu", precision=precision)
 
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": is_native})
-    assert load("auto").precision == "full"
+    assert load("auto").precision == ("mixed" if is_native else "full")
     monkeypatch.setattr(loading, "LARGE_UNET", 1)
     model, expected = load("auto"), "autocast" if is_native else "full"
     assert model.precision == expected
@@ -46,6 +49,45 @@ def test_auto_precision_on_a_cpu(tiny_model_folder, is_native, monkeypatch):
     assert model.pipeline.unet.dtype == torch.float32
     embedding = np.ones((77, 32), dtype=np.float32)
     assert np.array_equal(paint(model, embedding), paint(load(expected), embedding))
+
+
+def test_mixed_precision_paints_in_float32_and_decodes_in_bfloat16(tiny_model_folder, monkeypatch):
+    import numpy as np
+    import torch
+
+    from sound_diffusion.conditioning import condition
+    from sound_diffusion.latents import decode_latents
+    from sound_diffusion.painting import paint_latents
+    from sound_diffusion.settings import settings_for
+
+    models = {
+        name: load_model(str(tiny_model_folder), device="cpu", precision=name) for name in ("full", "mixed")
+    }
+    settings = settings_for(models["full"].defaults, steps=2)
+    conditionings = [condition(models["full"], np.ones((77, 32), np.float32), "none")]
+    painted = {name: paint_latents(model, conditionings, [0], settings) for name, model in models.items()}
+    assert torch.equal(painted["full"], painted["mixed"])
+    asked = []
+    vae = models["mixed"].pipeline.vae
+    decode = vae.decode
+    monkeypatch.setattr(
+        vae,
+        "decode",
+        lambda *args, **options: asked.append(torch.is_autocast_enabled("cpu")) or decode(*args, **options),
+    )
+    pictures = {
+        name: np.asarray(decode_latents(model, painted[name])[0], float) for name, model in models.items()
+    }
+    assert asked == [True]
+    assert 0 < np.abs(pictures["full"] - pictures["mixed"]).max() < 8
+
+
+def test_mixed_precision_is_for_a_cpu(tiny_model_folder, monkeypatch):
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    with pytest.raises(
+        ParameterError, match=r"precision mixed on mps \(expected full or autocast, or the device cpu"
+    ):
+        load_model(str(tiny_model_folder), device="mps", precision="mixed")
 
 
 def test_a_prompt_is_encoded_alike_whoever_asks_first():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -22,6 +23,10 @@ SIZES = frozenset({
 def is_light_autoencoder(config: Mapping[str, Any]) -> bool:
     """Say whether a configuration of AutoencoderTiny is one of a :class:`LightAutoencoder`."""
     return fits({"block_out_channels": None, **config}, AS_IT_IS, SIZES)
+
+
+FACTOR = 2
+"""By which a decoder's last stage makes pictures larger, if it is to be folded."""
 
 
 class Encoded(NamedTuple):
@@ -93,6 +98,49 @@ class _Decoder(torch.nn.Module):
     def forward(self, latents: torch.Tensor) -> torch.Tensor:
         pixels: torch.Tensor = self.layers(torch.tanh(latents / 3) * 3)
         return pixels.mul_(2).sub_(1)
+
+    def fold(self) -> None:
+        """Make one convolution of the last two, if nothing is between them; the weights must be there."""
+        *before, upsample, first, second = self.layers
+        if isinstance(upsample, torch.nn.Upsample) and upsample.scale_factor == FACTOR:
+            assert isinstance(first, torch.nn.Conv2d)
+            assert isinstance(second, torch.nn.Conv2d)
+            self.layers = torch.nn.Sequential(*before, _Folded(upsample, first, second))
+
+
+class _Folded(torch.nn.Module):
+    """Upsampling and two convolutions, as one convolution of what comes before the upsampling.
+
+    Each of the four pixels that a pixel becomes is a sum over its neighbours; but for those at the edges, as
+    the second convolution takes what the first would give beyond them for zero: they are computed step by
+    step. What is spared is writing and reading full-sized pictures of many channels more than arithmetic.
+    """
+
+    def __init__(self, upsample: torch.nn.Upsample, first: torch.nn.Conv2d, second: torch.nn.Conv2d) -> None:
+        super().__init__()
+        self.steps = torch.nn.Sequential(upsample, first, second)
+        assert second.bias is not None
+        width, channels = first.in_channels, second.out_channels
+        self.folded = torch.nn.Conv2d(width, channels * FACTOR**2, 3, padding=1)
+        assert self.folded.bias is not None
+        with torch.no_grad():
+            impulses = torch.zeros(width, width, 5, 5)
+            impulses[range(width), range(width), 2, 2] = 1
+            # Of every impulse, what it adds: a square of 2 x 2 for each of the 3 x 3 pixels that read it.
+            response = copy.deepcopy(self.steps).float()(impulses) - second.bias.float().view(-1, 1, 1)
+            parts = response.view(width, channels, 5, FACTOR, 5, FACTOR)[:, :, 1:-1, :, 1:-1].flip(2, 4)
+            weight = parts.permute(1, 3, 5, 0, 2, 4).reshape(-1, width, 3, 3)
+            self.folded.weight.copy_(weight)
+            self.folded.bias.copy_(second.bias.repeat_interleave(FACTOR**2))
+        self.folded.to(first.weight.dtype)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pixels = torch.nn.functional.pixel_shuffle(self.folded(x), FACTOR)
+        top, bottom = self.steps(torch.cat([x[:, :, :2], x[:, :, -2:]])).chunk(2)
+        left, right = self.steps(torch.cat([x[..., :2], x[..., -2:]])).chunk(2)
+        pixels[:, :, 0], pixels[:, :, -1] = top[:, :, 0], bottom[:, :, -1]
+        pixels[..., 0], pixels[..., -1] = left[..., 0], right[..., -1]
+        return pixels
 
 
 class _Block(torch.nn.Module):

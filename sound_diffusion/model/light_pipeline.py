@@ -155,4 +155,5 @@ def load_light_pipeline(folder: Path, dtype: torch.dtype) -> LightPipeline | Non
     levels = {name: value for name, value in levels.items() if not name.startswith("_")}
     unet = filled(lambda: LightUNet(of_unet), *read_weights(folder / "unet", dtype))
     vae = filled(lambda: LightAutoencoder(of_vae), *read_weights(folder / "vae", dtype))
+    vae.decoder.fold()
     return LightPipeline(unet, vae, getattr(diffusers, scheduler)(**levels))

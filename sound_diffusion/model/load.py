@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline")
 LARGE_UNET = 100_000_000
-"""Parameters from which bfloat16 on a CPU saves enough time to be worth its rounding."""
+"""Parameters from which painting with bfloat16 on a CPU saves enough time to be worth its rounding."""
 BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 """What :func:`torch.cpu.get_capabilities` calls the instructions that multiply bfloat16."""
 
@@ -50,8 +50,8 @@ def load_model(
     device : str
         ``auto``, ``cuda``, ``mps`` or ``cpu``. ``auto`` is the first of the others that is there.
     precision : str
-        ``auto``, ``full`` or ``autocast``. ``auto`` is ``autocast`` on cuda, what :func:`cpu_precision`
-        says on cpu, and ``full`` elsewhere.
+        ``auto``, ``full``, ``mixed`` (on cpu) or ``autocast``. ``auto`` is ``autocast`` on cuda, ``full``
+        on mps and with ONNX Runtime, and else what :func:`cpu_precision` says.
     vae : Path, optional
         A file with a VAE that replaces the model's own.
     lora : Path, optional
@@ -83,14 +83,23 @@ def load_model(
     device = _choose_device(device)
     if precision not in PRECISIONS:
         raise ParameterError(f"precision {precision!r}", f"one of {', '.join(PRECISIONS)}")
+    if precision == "mixed" and device != "cpu":
+        raise ParameterError(f"precision mixed on {device}", "full or autocast, or the device cpu")
     defaults = read_defaults(location.path)
     if precision == "auto" and device != "cpu":
         precision = "autocast" if device == "cuda" else "full"
     plain = vae is None and lora is None and not (low_memory or compiled or safety_checker)
     is_own = defaults.sound_encoder or defaults.mirrored_noise
     pipeline = _load_pipeline(location, device, precision, safety_checker, light=plain and is_own)
+    from sound_diffusion.model.acceleration import speed_up
+    from sound_diffusion.model.onnx_runtime import choose_runtime
+
+    suitable = plain and defaults.sound_encoder and device == "cpu" and precision in ("auto", "full")
+    suitable = suitable and defaults.height == defaults.width
+    runtime = choose_runtime(runtime, suitable=suitable)
     if precision == "auto":
-        precision = cpu_precision(sum(weights.numel() for weights in pipeline.unet.parameters()))
+        n_parameters = sum(weights.numel() for weights in pipeline.unet.parameters())
+        precision = "full" if runtime == "onnx" else cpu_precision(n_parameters)
     if vae is not None:
         pipeline.register_modules(vae=load_vae(vae, pipeline.vae))
     if lora is not None:
@@ -102,13 +111,7 @@ def load_model(
         pipeline.enable_model_cpu_offload(device=device)
     else:
         pipeline.to(device)
-    from sound_diffusion.model.acceleration import speed_up
-    from sound_diffusion.model.onnx_runtime import choose_runtime
-
     speed_up(pipeline, device, low_memory=low_memory, compiled=compiled)
-    suitable = plain and defaults.sound_encoder and device == "cpu" and precision == "full"
-    suitable = suitable and defaults.height == defaults.width
-    runtime = choose_runtime(runtime, suitable=suitable)
     model = Model(location.name, pipeline, defaults, device, precision, low_memory, runtime)
     if is_own:
         from sound_diffusion.model.cymatics import as_cymatics
@@ -120,8 +123,9 @@ def load_model(
 def cpu_precision(n_parameters: int) -> str:
     """Say what the precision ``auto`` is on this CPU.
 
-    bfloat16 is faster where the CPU multiplies it itself. How much depends on the size of the layers, whose
-    weights and inputs have to be converted: docs/checkpoints.md has what was measured.
+    bfloat16 is faster where the CPU multiplies it itself. A large UNet gains enough by it; of a small one
+    alone the pictures are decoded with it, as what is rounded in them is not painted over again.
+    docs/checkpoints.md has what was measured.
 
     Parameters
     ----------
@@ -130,13 +134,15 @@ def cpu_precision(n_parameters: int) -> str:
 
     Returns
     -------
-    precision : {"full", "autocast"}
+    precision : {"full", "mixed", "autocast"}
     """
     import torch
 
     capabilities = torch.cpu.get_capabilities()
     is_native = any(capabilities.get(name, False) for name in BF16_INSTRUCTIONS)
-    return "autocast" if is_native and n_parameters >= LARGE_UNET else "full"
+    if not is_native:
+        return "full"
+    return "autocast" if n_parameters >= LARGE_UNET else "mixed"
 
 
 def _choose_device(device: str) -> str:

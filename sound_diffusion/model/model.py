@@ -35,7 +35,8 @@ class Model:
     device : str
         ``cuda``, ``mps`` or ``cpu``.
     precision : str
-        ``full`` (float32) or ``autocast`` (float16 weights on a GPU, bfloat16 arithmetic on a CPU).
+        ``full`` (float32), ``mixed`` (the same, and bfloat16 arithmetic for decoding on a CPU) or
+        ``autocast`` (float16 weights on a GPU, bfloat16 arithmetic on a CPU).
     low_memory : bool
         Whether parts wait on the CPU until they are needed, and the VAE works in slices and tiles.
     runtime : str

@@ -130,7 +130,8 @@ class Options:
     device: str = _bytes_option("auto", "where it runs", choices=DEVICES)
     precision: str = _bytes_option(
         "auto",
-        "full: float32; autocast: half precision; auto: what suits device and model",
+        "full: float32; mixed: bfloat16 for decoding on a CPU; autocast: half precision; auto: what suits "
+        "device and model",
         choices=PRECISIONS,
     )
     runtime: str = _bytes_option(
