@@ -98,7 +98,7 @@ def loads_are_shared(shared_models, monkeypatch):
     load_model, cpu_precision = job.load_model, loading.cpu_precision
 
     def load(name="auto", *, device="auto", precision="auto", lora_strength=1.0, **options):
-        as_it_is = device in ("auto", "cpu") and precision == "auto" and not any(options.values())
+        as_it_is = device in ("auto", "cpu") and precision in ("auto", "full") and not any(options.values())
         if name in SHARED_FOLDERS and as_it_is and loading.cpu_precision is cpu_precision:
             return shared_models(Path(name))
         return load_model(name, device=device, precision=precision, lora_strength=lora_strength, **options)

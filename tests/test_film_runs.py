@@ -36,11 +36,10 @@ def test_an_interrupted_film_goes_on(flags, make, tmp_path, monkeypatch):
 
 def test_frames_of_another_precision_are_named(make, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(models, "cpu_precision", lambda n_parameters: "full")
         interrupt_after(patched, 3, KeyboardInterrupt())
         make("--fps", 10)
     assert recipes.read_recipe(tmp_path / "out/noise/frames/00002.png")["precision"] == "full"
-    monkeypatch.setattr(models, "cpu_precision", lambda n_parameters: "autocast")
+    monkeypatch.setattr(models, "cpu_precision", lambda *_: "autocast")
     said = []
     monkeypatch.setattr(run_folder.logger, "warning", lambda text, *values: said.append(text % values))
     assert make("--fps", 10)[0] == 0

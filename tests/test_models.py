@@ -11,7 +11,7 @@ from sound_diffusion.job import Job
 from sound_diffusion.model import find
 from sound_diffusion.model.defaults import ModelDefaults, read_defaults, read_width
 from sound_diffusion.model.find import find_model
-from sound_diffusion.model.load import cpu_precision, load_model
+from sound_diffusion.model.load import load_model
 from sound_diffusion.options import FilmOptions, PictureOptions
 
 
@@ -212,7 +212,7 @@ def test_fingerprint_changes_with_the_weights(tiny_model_folder, tmp_path):
 
 def test_loaded_model_says_what_it_is(tiny_model, tiny_model_folder):
     assert tiny_model.name == str(tiny_model_folder)
-    assert (tiny_model.device, tiny_model.precision) == ("cpu", cpu_precision(1))
+    assert (tiny_model.device, tiny_model.precision) == ("cpu", "full")
     assert tiny_model.width == 32
     assert not tiny_model.has_text_encoder
     assert tiny_model.empty_prompt is None

@@ -14,20 +14,22 @@ NATIVE = {"avx512_f": True, "avx512_bf16": True, "amx_bf16": False}
 
 
 @pytest.mark.parametrize(
-    ("capabilities", "n_parameters", "expected"),
+    ("capabilities", "n_parameters", "has_tiny_vae", "expected"),
     [
-        (NATIVE, 860_000_000, "autocast"),
-        ({"amx_bf16": True}, 860_000_000, "autocast"),
-        (NATIVE, 12_000_000, "mixed"),
-        ({"avx512_f": True, "avx512_bf16": False}, 860_000_000, "full"),
-        ({"neon": True}, 860_000_000, "full"),
+        (NATIVE, 860_000_000, False, "autocast"),
+        (NATIVE, 860_000_000, True, "autocast"),
+        ({"amx_bf16": True}, 860_000_000, False, "autocast"),
+        (NATIVE, 12_000_000, True, "mixed"),
+        (NATIVE, 12_000_000, False, "full"),
+        ({"avx512_f": True, "avx512_bf16": False}, 860_000_000, True, "full"),
+        ({"neon": True}, 12_000_000, True, "full"),
     ],
 )
 def test_bfloat16_is_for_cpus_that_have_it_and_painting_with_it_for_large_models(
-    capabilities, n_parameters, expected, monkeypatch
+    capabilities, n_parameters, has_tiny_vae, expected, monkeypatch
 ):
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities)
-    assert loading.cpu_precision(n_parameters) == expected
+    assert loading.cpu_precision(n_parameters, has_tiny_vae) == expected
 
 
 @pytest.mark.parametrize("is_native", [True, False])
@@ -41,7 +43,7 @@ def test_auto_precision_on_a_cpu(tiny_model_folder, is_native, monkeypatch):
         return load_model(str(tiny_model_folder), device="cpu", precision=precision)
 
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": is_native})
-    assert load("auto").precision == ("mixed" if is_native else "full")
+    assert load("auto").precision == "full"
     monkeypatch.setattr(loading, "LARGE_UNET", 1)
     model, expected = load("auto"), "autocast" if is_native else "full"
     assert model.precision == expected

@@ -15,6 +15,7 @@ from sound_diffusion.model.find import Location, find_model
 from sound_diffusion.model.folders import folder_parts, read_index
 from sound_diffusion.model.libraries import import_without_compiler, quiet_libraries, quiet_transformers
 from sound_diffusion.model.model import Model
+from sound_diffusion.model.pipelines import is_tiny
 
 if TYPE_CHECKING:
     import torch
@@ -97,11 +98,11 @@ def load_model(
     suitable = plain and defaults.sound_encoder and device == "cpu" and precision in ("auto", "full")
     suitable = suitable and defaults.height == defaults.width
     runtime = choose_runtime(runtime, suitable=suitable)
-    if precision == "auto":
-        n_parameters = sum(weights.numel() for weights in pipeline.unet.parameters())
-        precision = "full" if runtime == "onnx" else cpu_precision(n_parameters)
     if vae is not None:
         pipeline.register_modules(vae=load_vae(vae, pipeline.vae))
+    if precision == "auto":
+        n_parameters = sum(weights.numel() for weights in pipeline.unet.parameters())
+        precision = "full" if runtime == "onnx" else cpu_precision(n_parameters, is_tiny(pipeline.vae))
     if lora is not None:
         add_lora(pipeline, lora, lora_strength)
     if low_memory:
@@ -120,17 +121,19 @@ def load_model(
     return model
 
 
-def cpu_precision(n_parameters: int) -> str:
+def cpu_precision(n_parameters: int, has_tiny_vae: bool) -> str:
     """Say what the precision ``auto`` is on this CPU.
 
-    bfloat16 is faster where the CPU multiplies it itself. A large UNet gains enough by it; of a small one
-    alone the pictures are decoded with it, as what is rounded in them is not painted over again.
+    bfloat16 is faster where the CPU multiplies it itself. A large UNet gains enough by it. With a small one a
+    tiny autoencoder decodes with it: what is rounded then is not painted over again.
     docs/checkpoints.md has what was measured.
 
     Parameters
     ----------
     n_parameters : int
         Of the UNet.
+    has_tiny_vae : bool
+        Whether its autoencoder is one of :func:`sound_diffusion.model.pipelines.is_tiny`.
 
     Returns
     -------
@@ -142,7 +145,9 @@ def cpu_precision(n_parameters: int) -> str:
     is_native = any(capabilities.get(name, False) for name in BF16_INSTRUCTIONS)
     if not is_native:
         return "full"
-    return "autocast" if n_parameters >= LARGE_UNET else "mixed"
+    if n_parameters >= LARGE_UNET:
+        return "autocast"
+    return "mixed" if has_tiny_vae else "full"
 
 
 def _choose_device(device: str) -> str:
