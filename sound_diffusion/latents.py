@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+CONTRAST_RADIUS = 0.08
+"""Of the shorter side of a picture: the deviation of the Gaussian that says what is around a place."""
+
 Seed: TypeAlias = "int | torch.Generator"
 
 
@@ -104,11 +107,49 @@ def encode_pictures(
             latents = latents.to(model.dtype)
         mean, deviation = _statistics(model, latents)
         latents = (latents - mean) * vae.config.scaling_factor / deviation
+        latents = with_local_contrast(latents, settings.local_contrast, undo=True)
     result: torch.Tensor = latents.clone()  # outside of inference mode: a tensor as any other
     return result
 
 
-def decode_latents(model: Model, latents: torch.Tensor, seeds: Sequence[Seed] = ()) -> list[Image.Image]:
+def with_local_contrast(latents: torch.Tensor, amount: float, *, undo: bool = False) -> torch.Tensor:
+    """Raise the local contrast of latents, or take that back exactly.
+
+    An unsharp mask of wide radius: what differs from a Gaussian mean of what is around, the picture being
+    continued as in a mirror, is added `amount` times. Latents are nearly linear in the pixels, so that the
+    picture changes as by a mask of its own, and what is painted over is as it was.
+
+    Parameters
+    ----------
+    latents : torch.Tensor [shape=(n, channels, height, width)]
+    amount : float
+        0 changes nothing, 1 doubles what is fine.
+    undo : bool
+        Whether it is taken back.
+
+    Returns
+    -------
+    latents : torch.Tensor
+        Shape and type as they were.
+    """
+    import torch
+
+    if amount == 0:
+        return latents
+    height, width = latents.shape[-2:]
+    whole = torch.cat([latents, latents.flip(-1)], -1).float()
+    whole = torch.cat([whole, whole.flip(-2)], -2)
+    down, right = torch.fft.fftfreq(2 * height)[:, None], torch.fft.rfftfreq(2 * width)
+    deviation = CONTRAST_RADIUS * min(height, width)
+    around = torch.exp(-2 * (torch.pi * deviation) ** 2 * (down**2 + right**2))
+    response = (1 + amount * (1 - around)).to(latents.device) ** (-1 if undo else 1)
+    changed: torch.Tensor = torch.fft.irfft2(torch.fft.rfft2(whole) * response, s=whole.shape[-2:])
+    return changed[..., :height, :width].to(latents)
+
+
+def decode_latents(
+    model: Model, latents: torch.Tensor, seeds: Sequence[Seed] = (), local_contrast: float = 0.0
+) -> list[Image.Image]:
     """Decode latents into pictures.
 
     Parameters
@@ -118,6 +159,8 @@ def decode_latents(model: Model, latents: torch.Tensor, seeds: Sequence[Seed] = 
         As :func:`encode_pictures` and :func:`sound_diffusion.painting.paint_latents` return them.
     seeds : sequence of int or torch.Generator, optional
         One for each picture, to name those with which something is wrong.
+    local_contrast : float
+        As for :func:`with_local_contrast`.
 
     Returns
     -------
@@ -131,7 +174,7 @@ def decode_latents(model: Model, latents: torch.Tensor, seeds: Sequence[Seed] = 
     """
     pipeline = model.pipeline
     with computing(model, decoding=True), _vae(model) as vae:
-        latents = latents.to(model.device)
+        latents = with_local_contrast(latents.to(model.device), local_contrast)
         mean, deviation = _statistics(model, latents)
         latents = latents * deviation / vae.config.scaling_factor + mean
         # In float32 at once: bfloat16 would round what follows once more.

@@ -153,7 +153,7 @@ def paint_batch(
         return None if bending is None else bending(index, latents)
 
     latents = paint_latents(model, embeddings, generators, settings, start, on_step=after_step)
-    return decode_latents(model, latents, seeds)
+    return decode_latents(model, latents, seeds, settings.local_contrast)
 
 
 def paint_latents(

@@ -34,6 +34,8 @@ class PaintSettings:
     few_steps : bool
         Whether all of the steps are run whatever the strength, as models that are made for few steps need.
         Otherwise it is the last int(steps * strength) of them, as in diffusers.
+    local_contrast : float
+        From 0 to 10: how much of it a picture gets as it is decoded.
     """
 
     steps: int
@@ -44,6 +46,7 @@ class PaintSettings:
     eta: float = 0.0
     strength: float = 0.75
     few_steps: bool = False
+    local_contrast: float = 0.0
 
     def __post_init__(self) -> None:
         verify(**asdict(self))

@@ -82,6 +82,7 @@ RECIPES = {
     "waveform": ["--feature", "waveform", "--offset", "0.1", "--duration", "0.3333333"],
     "plms": ["--plms", "--ddim_steps", "6", "--scale", "3.7"],
     "eta": ["--ddim_eta", "0.35", "--seed", "123456789012345678"],
+    "contrast": ["--local-contrast", "0.75", "--init-img", "START", "--strength", "0.5"],
     "size": ["--H", "72", "--W", "128", "--scaling", "none"],
     "several": ["--n_samples", "2", "--n_iter", "2", "--seed", "3"],
     "fixed code": ["--n_samples", "2", "--n_iter", "2", "--fixed_code"],

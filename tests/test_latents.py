@@ -6,7 +6,13 @@ import torch
 from PIL import Image
 
 from sound_diffusion.errors import PaintingError, ParameterError
-from sound_diffusion.latents import decode_latents, encode_pictures, latent_noise, seeded
+from sound_diffusion.latents import (
+    decode_latents,
+    encode_pictures,
+    latent_noise,
+    seeded,
+    with_local_contrast,
+)
 from sound_diffusion.painting import paint_batch, paint_latents
 from sound_diffusion.settings import PaintSettings
 
@@ -104,6 +110,43 @@ def test_strength_from_unchanged_to_forgotten(tiny_model, embeddings, pictures):
     assert torch.equal(forgotten, paint_latents(tiny_model, embeddings, SEEDS, settings()))
     with pytest.raises(ParameterError, match="gives no step at all"):
         paint_latents(tiny_model, embeddings, SEEDS, settings(strength=0.1), start)
+
+
+@pytest.mark.parametrize("amount", [0.3, 1.0, 10.0])
+@pytest.mark.parametrize("shape", [(2, 4, 8, 6), (1, 16, 9, 7), (1, 4, 32, 32)])
+def test_local_contrast_is_taken_back(amount, shape):
+    latents = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    changed = with_local_contrast(latents, amount)
+    assert not torch.allclose(changed, latents, atol=0.05)
+    torch.testing.assert_close(with_local_contrast(changed, amount, undo=True), latents, rtol=0, atol=1e-5)
+    assert with_local_contrast(latents.half(), amount).dtype == torch.float16
+    assert with_local_contrast(latents, 0.0) is latents
+
+
+def test_local_contrast_raises_what_is_fine_and_keeps_what_is_even():
+    checks = (torch.arange(32)[:, None] + torch.arange(32)) % 2 * 2.0 - 1
+    latents = torch.stack([checks, torch.full((32, 32), 3.0)])[None]
+    changed = with_local_contrast(latents, 0.5)
+    inside = slice(8, -8)  # the mirror at an edge doubles what is there
+    torch.testing.assert_close(changed[0, 0, inside, inside], 1.5 * checks[inside, inside], rtol=0, atol=1e-3)
+    torch.testing.assert_close(changed[0, 1], latents[0, 1], rtol=0, atol=1e-5)
+
+
+def test_local_contrast_keeps_the_mirror_and_the_mean():
+    latents = torch.randn((1, 4, 16, 16), generator=torch.Generator().manual_seed(1))
+    symmetric = latents + latents.flip(-1)
+    changed = with_local_contrast(symmetric, 0.7)
+    torch.testing.assert_close(changed, changed.flip(-1), rtol=0, atol=1e-5)
+    torch.testing.assert_close(changed.mean((2, 3)), symmetric.mean((2, 3)), rtol=0, atol=1e-5)
+
+
+def test_a_picture_that_is_painted_over_is_encoded_as_it_is_decoded(tiny_model, pictures):
+    plain, raised = settings(), settings(local_contrast=0.8)
+    latents = encode_pictures(tiny_model, pictures, raised, SEEDS)
+    shown = decode_latents(tiny_model, latents, SEEDS, raised.local_contrast)
+    once = decode_latents(tiny_model, encode_pictures(tiny_model, pictures, plain, SEEDS), SEEDS)
+    for one, other in zip(shown, once, strict=True):
+        np.testing.assert_allclose(np.asarray(one, int), np.asarray(other, int), atol=1)
 
 
 def test_latents_are_tensors_as_any_other(tiny_model, embeddings, pictures):

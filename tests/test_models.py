@@ -159,6 +159,21 @@ def test_a_model_may_declare_a_formula_for_the_strength_of_films(tiny_model_fold
     assert planned(mode="txt2img") == 0.4  # each frame by itself: there is nothing to forget
 
 
+def test_a_model_may_declare_the_local_contrast_of_its_films(tiny_model_folder, tmp_path):
+    declare(tiny_model_folder, tmp_path / "model", film={"local_contrast": 0.6})
+
+    def planned(kind=FilmOptions, **said):
+        return Job.plan(kind(model=str(tmp_path / "model"), outdir=tmp_path, **said)).settings.local_contrast
+
+    assert planned() == planned(mode="txt2img") == 0.6
+    assert planned(local_contrast=0.0) == 0.0
+    assert planned(PictureOptions) == 0.0
+    with pytest.raises(
+        ParameterError, match=r"local_contrast 11.*--local-contrast|local contrast 11|\[0, 10\]"
+    ):
+        planned(local_contrast=11.0)
+
+
 @pytest.mark.parametrize(
     "text",
     [

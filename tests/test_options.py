@@ -53,6 +53,7 @@ VALUES = {
     "steps": 7,
     "sampler": "plms",
     "eta": 0.5,
+    "local_contrast": 0.5,
     "guidance": -1.5,
     "height": 72,
     "width": 8,

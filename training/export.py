@@ -20,7 +20,13 @@ FEW_STEPS = {
     "steps": 2,
     "guidance": 1.0,
     "few_steps": True,
-    "film": {"steps": 1, "guidance": 1.0, "strength": "0.7 + 0.3*onset", "seed_mode": "fixed"},
+    "film": {
+        "steps": 1,
+        "guidance": 1.0,
+        "strength": "0.65 + 0.35*onset",
+        "local_contrast": 0.6,
+        "seed_mode": "fixed",
+    },
 }
 DECLARED = {
     "scaling": dataset.SCALING,

@@ -182,7 +182,7 @@ class FilmPainter:
         ordered = latents.contiguous()
         if len(frames) == 1:
             return [Painted(frames[0], ordered, partial(self._decode, ordered, frames[0]))]
-        pictures = decode_latents(self.model, ordered, [frame.seed for frame in frames])
+        pictures = self._decode_all(ordered, frames)
         return [
             Painted(frame, ordered[number : number + 1], picture)
             for number, (frame, picture) in enumerate(zip(frames, pictures, strict=True))
@@ -231,7 +231,11 @@ class FilmPainter:
         return self.coherence.match(picture, frame.index)
 
     def _decode_raw(self, latents: torch.Tensor, frame: Frame) -> Image.Image:
-        return decode_latents(self.model, latents, [frame.seed])[0]
+        return self._decode_all(latents, [frame])[0]
+
+    def _decode_all(self, latents: torch.Tensor, frames: Sequence[Frame]) -> list[Image.Image]:
+        contrast = self.job.settings.local_contrast
+        return decode_latents(self.model, latents, [frame.seed for frame in frames], contrast)
 
     def _motion(self, first: int, last: int) -> Motion:
         """Return how the camera moves after frame `first` up to frame `last`, both by their index."""

@@ -23,6 +23,7 @@ LCM_STEPS = 4
 NUMBER, TEXT = (int, float), (str,)
 FILM_DEFAULTS = {  # the strength may be a formula
     "steps": (int,), "guidance": NUMBER, "strength": NUMBER + TEXT, "seed_mode": TEXT, "chain": TEXT,
+    "local_contrast": NUMBER,
 }  # fmt: skip
 """Options of films for which a model may declare values of its own, and their types in JSON."""
 

@@ -23,6 +23,7 @@ WHOLE = 0.02  # weight that every moment keeps beside that
 CHORD_PARTS = 8  # of the span: a chord in some of them is enough, since a beat hides it in others
 CHORD_POWER = 3.0  # of their mean, between it and the largest: no single part decides
 NOISY = (0.85, 1.0)  # noisiness in which chords count less and less, since ripples of noise look like them
+COVERED = 0.6  # of noisiness that a full chord covers: drums and breath beside it blur its lines less
 ALONE = 0.4  # that a tone alone takes from the layers of bass and treble, in whose place it has lines
 ATTACK_ROWS = 3  # an attack is a rise over so many rows
 ATTACK_DB = 16.0  # mean rise of the bands that is a full attack
@@ -68,7 +69,7 @@ class Descriptors:
     pitch : float
         Centre of the spectrum's strong parts, 0 (few lines) to 1 (many).
     noisiness : float
-        From 0 (tone, lines) to 1 (noise, clouds).
+        From 0 (tone, lines) to 1 (noise, clouds), less where a chord sounds.
     bands : np.ndarray [shape=(3,)]
         Presence of bass, middle and treble, 0 to 1 each.
     motion : float
@@ -245,7 +246,7 @@ def describe(magnitude: FloatArray) -> Descriptors:
         harmony=harmony_of(m, moments),
         chord=chord,
         pitch=float(np.interp(onto(pitch, PITCH_RANGE), (0, 0.18, 0.33, 0.5, 1), (0, 0.15, 0.45, 0.7, 1))),
-        noisiness=noisiness,
+        noisiness=noisiness * (1 - COVERED * chord),
         bands=with_lines(presence, (1 - chord) * (1 - noisiness)),
         motion=float(np.clip(attacks.mean() / MOTION, 0, 1)),
     )

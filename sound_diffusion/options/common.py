@@ -159,6 +159,12 @@ class Options:
     )
     eta: float = model_option(0.0, "0: deterministic DDIM; 1: DDPM", "--ddim_eta", check=within(0, 1))
     guidance: Scheduled | None
+    local_contrast: float | None = model_option(
+        None,
+        "contrast with what is around, beyond what was painted (default: the model's, mostly 0)",
+        check=within(0, 10),
+        since="0.2.0",
+    )
     height: int | None = _pixels_option(None, "height (default: the model's)", "--H")
     width: int | None = _pixels_option(None, "width (default: the model's)", "--W")
     init_image: Path | None = model_option(None, "a picture to start from", "--init-img", metavar="PICTURE")

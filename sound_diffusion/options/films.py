@@ -42,6 +42,7 @@ from sound_diffusion.presets import preset_names, read_preset
 
 STRENGTH = 0.4
 CHAIN = "latent"
+NOT_CHAINED = ("strength", "steps", "local_contrast")  # what a model declares for frames by themselves too
 CHANGE = "what changes over a film"
 CAMERA = ("zoom", "angle", "translation_x", "translation_y", "color_coherence", "sharpen", "noise")
 
@@ -213,7 +214,7 @@ class FilmOptions(BetweenFrames):
         except ParameterError as error:
             raise ModelError(f"{DEFAULTS_FILE}: {error}") from error
         if not self.over_pictures:  # these are declared for frames that go on from each other
-            declared = {name: value for name, value in declared.items() if name in ("strength", "steps")}
+            declared = {name: value for name, value in declared.items() if name in NOT_CHAINED}
             if isinstance(declared["strength"], Schedule):
                 declared["strength"] = STRENGTH
         open_ = {name: value for name, value in declared.items() if getattr(self, name) is None}
