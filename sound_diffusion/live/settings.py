@@ -26,6 +26,7 @@ SETTINGS = {
     "feature": "feature", "text_weight": "text_weight", "noise": "noise", "zoom": "zoom", "angle": "angle",
     "translation_x": "translation_x", "translation_y": "translation_y", "border": "border",
     "color_coherence": "color_coherence", "color_strength": "color_strength", "sharpen": "sharpen",
+    "local_contrast": "local_contrast",
 }  # fmt: skip
 NAMES = {option: name for name, option in SETTINGS.items()}
 PRESET = "preset"

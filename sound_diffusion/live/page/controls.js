@@ -17,6 +17,7 @@ const GROUPS = [
       { name: "strength", label: "Strength", hint: "how much of the last picture is forgotten", least: 0, most: 1, step: 0.01 },
       { name: "gain", label: "Gain", hint: "how loud the sound is to the model", least: 0, most: 3, step: 0.05 },
       { name: "scale", label: "Scale", hint: "how firmly the sound leads", least: 1, most: 12, step: 0.25 },
+      { name: "local_contrast", label: "Local contrast", hint: "lines that glow, on a darker ground", least: 0, most: 1.5, step: 0.05, number: true },
       { name: "window", label: "Window", hint: "seconds of sound in a picture", least: 0.05, most: 4, step: 0.05, number: true },
       { name: "feature", label: "Feature", choice: true },
       { name: "seed", label: "Seed", integer: true },
