@@ -32,9 +32,9 @@ STEADY = "examples/sine_100hz.wav"
 
 
 class Cost(NamedTuple):
-    """Seconds of a frame: by the clock, of all threads, of the one that paints or the others, what is more.
+    """Seconds of a frame: by the clock, of all threads, of the one that paints or of the rest (the greater).
 
-    On two processors that nobody else uses the clock says about what the third says, and the encoding.
+    On two processors that nobody else uses, the clock shows about the third plus what encoding takes.
     """
 
     clock: float

@@ -104,6 +104,7 @@ def main() -> int:
     parser.add_argument("--step", default="30%", help="after which step pictures are bent")
     parser.add_argument("--seed", type=int, default=42, help="of these pictures")
     args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
     if args.only != "bends":
         with tempfile.TemporaryDirectory() as temporary, one_model():
             films = Films(args, args.films or Path(temporary))

@@ -86,6 +86,8 @@ def encode_pictures(
     pictures : sequence of PIL.Image.Image
         Scaled and cropped to the size of the settings.
     settings : PaintSettings
+        Of which size and local contrast count. The latter is taken back, so that whoever decodes with it
+        again sees the picture as it was.
     seeds : sequence of int or torch.Generator
         One for each: a VAE gives a distribution, from which a sample is drawn.
 
@@ -113,7 +115,7 @@ def encode_pictures(
 
 
 def with_local_contrast(latents: torch.Tensor, amount: float, *, undo: bool = False) -> torch.Tensor:
-    """Raise the local contrast of latents, or take that back exactly.
+    """Raise the local contrast of latents, or take that back.
 
     An unsharp mask of wide radius: what differs from a Gaussian mean of what is around, the picture being
     continued as in a mirror, is added `amount` times. Latents are nearly linear in the pixels, so that the
@@ -123,9 +125,9 @@ def with_local_contrast(latents: torch.Tensor, amount: float, *, undo: bool = Fa
     ----------
     latents : torch.Tensor [shape=(n, channels, height, width)]
     amount : float
-        0 changes nothing, 1 doubles what is fine.
+        In [0, 10]: 0 changes nothing, 1 doubles what is fine.
     undo : bool
-        Whether it is taken back.
+        Whether it is taken back: exactly, but for the rounding of float32, or of the latents' own type.
 
     Returns
     -------
@@ -177,7 +179,7 @@ def decode_latents(
         latents = with_local_contrast(latents.to(model.device), local_contrast)
         mean, deviation = _statistics(model, latents)
         latents = latents * deviation / vae.config.scaling_factor + mean
-        # In float32 at once: bfloat16 would round what follows once more.
+        # In float32 from here on: what follows would be rounded once more in the precision of the VAE.
         decoded = vae.decode(latents.to(vae.dtype), return_dict=False)[0].float()
         flagged = None
         if getattr(pipeline, "safety_checker", None) is not None:

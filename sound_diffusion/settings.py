@@ -35,7 +35,7 @@ class PaintSettings:
         Whether all of the steps are run whatever the strength, as models that are made for few steps need.
         Otherwise it is the last int(steps * strength) of them, as in diffusers.
     local_contrast : float
-        From 0 to 10: how much of it a picture gets as it is decoded.
+        In [0, 10]: by how much contrast with what is around is raised as a picture is decoded.
     """
 
     steps: int
@@ -79,6 +79,7 @@ def settings_for(defaults: ModelDefaults, **overrides: Any) -> PaintSettings:
         defaults.width,
         defaults.sampler,
         few_steps=defaults.few_steps,
+        local_contrast=defaults.local_contrast,
     )
     return replace(settings, **{name: value for name, value in overrides.items() if value is not None})
 

@@ -11,13 +11,12 @@ from sound_diffusion.errors import OutputError
 from sound_diffusion.film import painter
 from sound_diffusion.film.run_folder import RunFolder
 from sound_diffusion.film.saving import BEHIND, MOST_WAITING, Saver
+from sound_diffusion.starting_pictures import load_picture
 from tests.films import frames_of, interrupt_after
 from tests.test_between_films import make, sound  # noqa: F401  (fixtures)
 
 
 def pixels(folder):
-    from sound_diffusion.starting_pictures import load_picture
-
     return [load_picture(path).tobytes() for path in frames_of_paths(folder)]
 
 
@@ -33,6 +32,23 @@ def test_latents_are_neither_decoded_nor_encoded_again(make, tmp_path, monkeypat
     assert by_latents[0] == by_pictures[0]
     assert by_latents[1] != by_pictures[1]
     assert not (tmp_path / "latent" / "noise" / "latents").exists()
+
+
+@pytest.mark.parametrize(
+    "flags", [(), ("--cadence", 3), ("--mode", "txt2img", "--batch-size", 2), ("--zoom", 1.02)]
+)
+def test_frames_get_the_local_contrast_that_is_asked_for(make, tmp_path, monkeypatch, flags):  # noqa: F811
+    asked, decode = set(), painter.decode_latents
+
+    def decode_and_ask(model, latents, seeds, local_contrast):
+        asked.add(local_contrast)
+        return decode(model, latents, seeds, local_contrast)
+
+    monkeypatch.setattr(painter, "decode_latents", decode_and_ask)
+    assert make(*flags, "--local-contrast", 0.6, outdir="raised") == (0, [])
+    assert asked == {0.6}
+    assert make(*flags, outdir="plain") == (0, [])
+    assert pixels(tmp_path / "raised" / "noise")[-1] != pixels(tmp_path / "plain" / "noise")[-1]
 
 
 def test_noise_is_added_to_latents(make, monkeypatch):  # noqa: F811

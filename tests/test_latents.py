@@ -149,6 +149,13 @@ def test_a_picture_that_is_painted_over_is_encoded_as_it_is_decoded(tiny_model, 
         np.testing.assert_allclose(np.asarray(one, int), np.asarray(other, int), atol=1)
 
 
+def test_pictures_get_the_local_contrast_that_is_asked_for(tiny_model, embeddings):
+    latents = paint_latents(tiny_model, embeddings, SEEDS, settings())
+    raised = data(paint_batch(tiny_model, embeddings, SEEDS, settings(local_contrast=0.6)))
+    assert raised == data(decode_latents(tiny_model, latents, SEEDS, 0.6))
+    assert raised != data(decode_latents(tiny_model, latents, SEEDS))
+
+
 def test_latents_are_tensors_as_any_other(tiny_model, embeddings, pictures):
     for latents in (
         paint_latents(tiny_model, embeddings, SEEDS, settings(steps=1)),

@@ -133,6 +133,17 @@ def test_a_last_stage_without_blocks_is_folded(size):
     assert len(light.decoder.layers) == len(vae.decoder.layers) - 2
 
 
+def test_the_decoder_of_the_embedded_model_is_folded():
+    model = load_model("cymatics", device="cpu", precision="full", runtime="torch")
+    vae = AutoencoderTiny.from_pretrained(REPOSITORY / "models/cymatics/vae").eval()
+    latents = torch.randn(1, 4, 8, 12)
+    with torch.inference_mode():
+        [pixels] = model.pipeline.vae.decode(latents)
+        torch.testing.assert_close(pixels, vae.decode(latents).sample, rtol=0, atol=1e-4)
+    assert len(model.pipeline.vae.decoder.layers) == len(vae.decoder.layers) - 2
+    model.pipeline.vae.decoder.fold()  # a second time changes nothing
+
+
 def test_other_networks_are_left_to_diffusers(folder, tmp_path):
     for part, entry in (("unet", {"dropout": 0.1}), ("unet", {"of_later": 1}), ("vae", {"act_fn": "gelu"})):
         place = tmp_path / f"{part} {next(iter(entry))}"

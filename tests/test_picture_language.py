@@ -5,12 +5,14 @@ import pytest
 
 from sound_diffusion.model.harmony import spectral_peaks, tuning_of
 from sound_diffusion.model.picture_language import (
+    COVERED,
     GROUPS,
     MOMENT_AREAS,
     as_numbers,
     describe,
     frequencies,
     listen,
+    noisiness_of,
 )
 from sound_diffusion.sound.embeddings import scale
 from sound_diffusion.sound.features import extract, extract_at
@@ -70,6 +72,16 @@ def test_noise_is_no_chord_and_noisy():
     assert noise.chord < 0.2
     assert noise.noisiness > 0.9
     assert tone.noisiness < 0.2
+
+
+def test_a_chord_covers_most_of_the_noise_beside_it():
+    heard = describe(magnitudes(523.25, 659.26, 783.99, noise=0.1))
+    assert heard.chord > 0.9
+    flatness = noisiness_of(magnitudes(523.25, 659.26, 783.99, noise=0.1) ** 2, np.ones(77))
+    assert flatness > 0.3
+    assert heard.noisiness == pytest.approx(flatness * (1 - COVERED * heard.chord), rel=0.1)
+    louder = [describe(magnitudes(523.25, 659.26, 783.99, noise=n)).noisiness for n in (0.1, 0.3, 1.0, 10.0)]
+    assert (np.diff(louder) > 0).all()
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.03, 0.1, 3.0, 10.0])

@@ -58,7 +58,7 @@ def test_mixed_precision_paints_in_float32_and_decodes_in_bfloat16(tiny_model_fo
     import torch
 
     from sound_diffusion.conditioning import condition
-    from sound_diffusion.latents import decode_latents
+    from sound_diffusion.latents import decode_latents, encode_pictures
     from sound_diffusion.painting import paint_latents
     from sound_diffusion.settings import settings_for
 
@@ -71,7 +71,7 @@ def test_mixed_precision_paints_in_float32_and_decodes_in_bfloat16(tiny_model_fo
     assert torch.equal(painted["full"], painted["mixed"])
     asked = []
     vae = models["mixed"].pipeline.vae
-    decode = vae.decode
+    decode, encode = vae.decode, vae.encode
     monkeypatch.setattr(
         vae,
         "decode",
@@ -81,6 +81,13 @@ def test_mixed_precision_paints_in_float32_and_decodes_in_bfloat16(tiny_model_fo
         name: np.asarray(decode_latents(model, painted[name])[0], float) for name, model in models.items()
     }
     assert asked == [True]
+    monkeypatch.setattr(
+        vae,
+        "encode",
+        lambda *args, **options: asked.append(torch.is_autocast_enabled("cpu")) or encode(*args, **options),
+    )
+    encode_pictures(models["mixed"], decode_latents(models["full"], painted["full"]), settings, [0])
+    assert asked == [True, False]
     assert 0 < np.abs(pictures["full"] - pictures["mixed"]).max() < 8
 
 

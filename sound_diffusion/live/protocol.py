@@ -13,9 +13,9 @@ Page to server, text, JSON with a ``type``:
 ``settings``
     ``settings``: any of strength, scale, gain, noise, zoom, angle, translation_x, translation_y (numbers,
     or formulas and keyframes as text), window (seconds), fps (the most frames a second), seed, seed_mode,
-    feature, border, color_coherence, color_strength, sharpen, local_contrast, and preset (a name; it brings all that it
-    does not say back to what the program was started with; ``""``: none). ``null`` brings one back. What is
-    refused leaves the setting as it was; the others of the message count.
+    feature, border, color_coherence, color_strength, sharpen, local_contrast, and preset (a name; it brings
+    all that it does not say back to what the program was started with; ``""``: none). ``null`` brings one
+    back. What is refused leaves the setting as it was; the others of the message count.
 ``stop``
     No more sound follows.
 ``record``

@@ -40,7 +40,7 @@ COUNT: Rule = (lambda value: type(value) is int and value >= 1, "a whole number 
 SWITCH: Rule = (lambda value: type(value) is bool, "true or false")
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("steps", "height", "width"), COUNT),
-    "guidance": (lambda value: type(value) in NUMBER, "a number"),
+    **dict.fromkeys(("guidance", "local_contrast"), (lambda value: type(value) in NUMBER, "a number")),
     "scaling": (
         lambda value: isinstance(value, dict) and all(each in SCALINGS for each in value.values()),
         f"an object with values of {', '.join(SCALINGS)}",
@@ -85,6 +85,8 @@ class ModelDefaults:
         every embedding before the UNet does.
     mirrored_noise : bool
         Whether noise is :func:`sound_diffusion.model.mirrored.mirrored`, and latents after every step.
+    local_contrast : float
+        What decoded pictures get of :func:`sound_diffusion.latents.with_local_contrast`.
     few_steps : bool
         Whether the model is made for few steps, so that what is painted over a picture gets all of them,
         whatever the strength.
@@ -103,6 +105,7 @@ class ModelDefaults:
     window: float | None = None
     sound_encoder: bool = False
     mirrored_noise: bool = False
+    local_contrast: float = 0.0
     few_steps: bool = False
     film: Mapping[str, Any] = field(default_factory=dict)
 

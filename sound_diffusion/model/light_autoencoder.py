@@ -13,6 +13,8 @@ from sound_diffusion.model.light_unet import fits
 
 AS_IT_IS = {"act_fn": "relu", "force_upcast": False, "shift_factor": 0.0, "upsample_fn": "nearest"}
 """What is fixed. Sizes may be others."""
+FACTOR = 2
+"""By which a decoder's last stage makes pictures larger, if it is to be folded."""
 SIZES = frozenset({
     "block_out_channels", "decoder_block_out_channels", "encoder_block_out_channels", "in_channels",
     "latent_channels", "latent_magnitude", "latent_shift", "num_decoder_blocks", "num_encoder_blocks",
@@ -23,10 +25,6 @@ SIZES = frozenset({
 def is_light_autoencoder(config: Mapping[str, Any]) -> bool:
     """Say whether a configuration of AutoencoderTiny is one of a :class:`LightAutoencoder`."""
     return fits({"block_out_channels": None, **config}, AS_IT_IS, SIZES)
-
-
-FACTOR = 2
-"""By which a decoder's last stage makes pictures larger, if it is to be folded."""
 
 
 class Encoded(NamedTuple):
@@ -100,11 +98,17 @@ class _Decoder(torch.nn.Module):
         return pixels.mul_(2).sub_(1)
 
     def fold(self) -> None:
-        """Make one convolution of the last two, if nothing is between them; the weights must be there."""
+        """Make one convolution of the last upsampling and the two after it, if nothing else is there.
+
+        The weights must have been loaded; their names are others afterwards.
+        """
         *before, upsample, first, second = self.layers
-        if isinstance(upsample, torch.nn.Upsample) and upsample.scale_factor == FACTOR:
-            assert isinstance(first, torch.nn.Conv2d)
-            assert isinstance(second, torch.nn.Conv2d)
+        if (
+            isinstance(upsample, torch.nn.Upsample)
+            and upsample.scale_factor == FACTOR
+            and isinstance(first, torch.nn.Conv2d)
+            and isinstance(second, torch.nn.Conv2d)
+        ):
             self.layers = torch.nn.Sequential(*before, _Folded(upsample, first, second))
 
 

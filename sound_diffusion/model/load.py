@@ -95,8 +95,10 @@ def load_model(
     from sound_diffusion.model.acceleration import speed_up
     from sound_diffusion.model.onnx_runtime import choose_runtime
 
-    suitable = plain and defaults.sound_encoder and device == "cpu" and precision in ("auto", "full")
-    suitable = suitable and defaults.height == defaults.width
+    square = defaults.height == defaults.width
+    suitable = (
+        plain and defaults.sound_encoder and square and device == "cpu" and precision in ("auto", "full")
+    )
     runtime = choose_runtime(runtime, suitable=suitable)
     if vae is not None:
         pipeline.register_modules(vae=load_vae(vae, pipeline.vae))
@@ -125,7 +127,8 @@ def cpu_precision(n_parameters: int, has_tiny_vae: bool) -> str:
     """Say what the precision ``auto`` is on this CPU.
 
     bfloat16 is faster where the CPU multiplies it itself. A large UNet gains enough by it. With a small one a
-    tiny autoencoder decodes with it: what is rounded then is not painted over again.
+    tiny autoencoder decodes with it: what is rounded then is seen, and painted over again only where a film
+    goes on from its pictures. With ONNX Runtime, which has its own arithmetic, nobody asks.
     docs/checkpoints.md has what was measured.
 
     Parameters

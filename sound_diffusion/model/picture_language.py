@@ -233,9 +233,9 @@ def describe(magnitude: FloatArray) -> Descriptors:
     ]
     relative = np.array(share) - 10 * np.log10((spectrum**2).sum() + 1e-12)
     presence = np.array([along(db, curve) for db, curve in zip(relative, PRESENCE, strict=True)])
-    noisiness = noisiness_of(power, weights)
+    flatness = noisiness_of(power, weights)
     chords = np.array([chord_of(part.mean(0)) for part in np.array_split(m, CHORD_PARTS)])
-    clear = float(np.interp(noisiness, NOISY, (1, 0)))
+    clear = float(np.interp(flatness, NOISY, (1, 0)))
     chord = clear * float(np.mean(chords**CHORD_POWER) ** (1 / CHORD_POWER))
     mean_level = light_of(10 * np.log10(level @ MOMENT_AREAS + 1e-12))
     return Descriptors(
@@ -246,8 +246,8 @@ def describe(magnitude: FloatArray) -> Descriptors:
         harmony=harmony_of(m, moments),
         chord=chord,
         pitch=float(np.interp(onto(pitch, PITCH_RANGE), (0, 0.18, 0.33, 0.5, 1), (0, 0.15, 0.45, 0.7, 1))),
-        noisiness=noisiness * (1 - COVERED * chord),
-        bands=with_lines(presence, (1 - chord) * (1 - noisiness)),
+        noisiness=flatness * (1 - COVERED * chord),
+        bands=with_lines(presence, (1 - chord) * (1 - flatness)),
         motion=float(np.clip(attacks.mean() / MOTION, 0, 1)),
     )
 

@@ -161,7 +161,7 @@ class Options:
     guidance: Scheduled | None
     local_contrast: float | None = model_option(
         None,
-        "contrast with what is around, beyond what was painted (default: the model's, mostly 0)",
+        "how much contrast with what is around is raised in what is painted (default: the model's, mostly 0)",
         check=within(0, 10),
         since="0.2.0",
     )

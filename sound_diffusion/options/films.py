@@ -42,7 +42,7 @@ from sound_diffusion.presets import preset_names, read_preset
 
 STRENGTH = 0.4
 CHAIN = "latent"
-NOT_CHAINED = ("strength", "steps", "local_contrast")  # what a model declares for frames by themselves too
+ALWAYS_DECLARED = ("strength", "steps", "local_contrast")  # for frames that do not go on from others too
 CHANGE = "what changes over a film"
 CAMERA = ("zoom", "angle", "translation_x", "translation_y", "color_coherence", "sharpen", "noise")
 
@@ -211,14 +211,15 @@ class FilmOptions(BetweenFrames):
         try:
             for name, value in defaults.film.items():
                 declared[name] = read[name](value) if isinstance(value, str) else value
+            if not self.over_pictures:  # these are declared for frames that go on from each other
+                declared = {name: value for name, value in declared.items() if name in ALWAYS_DECLARED}
+                if isinstance(declared["strength"], Schedule):
+                    declared["strength"] = STRENGTH
+            return replace(
+                self, **{name: each for name, each in declared.items() if getattr(self, name) is None}
+            )
         except ParameterError as error:
             raise ModelError(f"{DEFAULTS_FILE}: {error}") from error
-        if not self.over_pictures:  # these are declared for frames that go on from each other
-            declared = {name: value for name, value in declared.items() if name in NOT_CHAINED}
-            if isinstance(declared["strength"], Schedule):
-                declared["strength"] = STRENGTH
-        open_ = {name: value for name, value in declared.items() if getattr(self, name) is None}
-        return replace(self, **open_)
 
     def completed(self, settings: Mapping[str, Any], defaults: ModelDefaults) -> Self:
         """Fill in window, pace, batches, mode of the seeds: a fixed one makes chained pictures bloom."""
