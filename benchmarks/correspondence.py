@@ -86,7 +86,7 @@ class Student:
         values = []
         for picture in pictures:
             latents = encode_pictures(self.model, [Image.fromarray(picture)], self.settings, [0])
-            [back] = decode_latents(self.model, latents)
+            [back] = decode_latents(self.model, latents, [0], self.settings.local_contrast)
             values.append(measures.psnr(picture, np.asarray(back)))
         return float(np.median(values))
 

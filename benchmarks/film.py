@@ -16,6 +16,7 @@ take.
 from __future__ import annotations
 
 import argparse
+import functools
 import io
 import os
 import statistics
@@ -127,12 +128,14 @@ def plain(options: argparse.Namespace, model: Model, pipeline: StableDiffusionIm
 def parts(options: argparse.Namespace, model: Model) -> dict[str, Callable[[], object]]:
     """Return what a frame is made of, each to be called by itself."""
     # The strength of a film may be a formula; of few steps, each takes as long at any.
-    settings = settings_for(model.defaults, steps=model.defaults.film.get("steps"), strength=0.7)
+    film = {name: model.defaults.film.get(name) for name in ("steps", "local_contrast")}
+    settings = settings_for(model.defaults, **film, strength=0.7)
     y = sd.load_audio(options.sound, offset=OFFSET, duration=1 / FPS)
     embedding = embeddings_of(model, y)[0]
     noise = latent_noise(model, [0], settings)
     latents = paint_latents(model, [embedding], [0], settings)
-    [picture] = decode_latents(model, latents)
+    decode = functools.partial(decode_latents, model, latents, [0], settings.local_contrast)
+    [picture] = decode()
     unet, states = model.pipeline.unet, model.encode_sounds(embedding[None])
 
     def call_unet() -> object:
@@ -146,7 +149,7 @@ def parts(options: argparse.Namespace, model: Model) -> dict[str, Callable[[], o
         f"painting over, {settings.steps} steps": lambda: paint_latents(
             model, [embedding], [0], settings, latents
         ),
-        "decoder": lambda: decode_latents(model, latents),
+        "decoder": decode,
         "encoder, where a picture is painted over": lambda: encode_pictures(model, [picture], settings, [0]),
         "PNG, in its thread": lambda: picture.save(io.BytesIO(), "png", **COMPRESSION),
     }

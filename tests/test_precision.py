@@ -1,5 +1,6 @@
 """In which precision a model computes on a CPU."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -69,23 +70,18 @@ def test_mixed_precision_paints_in_float32_and_decodes_in_bfloat16(tiny_model_fo
     conditionings = [condition(models["full"], np.ones((77, 32), np.float32), "none")]
     painted = {name: paint_latents(model, conditionings, [0], settings) for name, model in models.items()}
     assert torch.equal(painted["full"], painted["mixed"])
-    asked = []
-    vae = models["mixed"].pipeline.vae
-    decode, encode = vae.decode, vae.encode
-    monkeypatch.setattr(
-        vae,
-        "decode",
-        lambda *args, **options: asked.append(torch.is_autocast_enabled("cpu")) or decode(*args, **options),
-    )
+    asked, vae = [], models["mixed"].pipeline.vae
+
+    def ask(call, *args, **options):
+        asked.append(torch.is_autocast_enabled("cpu"))
+        return call(*args, **options)
+
+    for name in ("decode", "encode"):
+        monkeypatch.setattr(vae, name, partial(ask, getattr(vae, name)))
     pictures = {
         name: np.asarray(decode_latents(model, painted[name])[0], float) for name, model in models.items()
     }
     assert asked == [True]
-    monkeypatch.setattr(
-        vae,
-        "encode",
-        lambda *args, **options: asked.append(torch.is_autocast_enabled("cpu")) or encode(*args, **options),
-    )
     encode_pictures(models["mixed"], decode_latents(models["full"], painted["full"]), settings, [0])
     assert asked == [True, False]
     assert 0 < np.abs(pictures["full"] - pictures["mixed"]).max() < 8
